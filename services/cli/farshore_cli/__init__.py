@@ -1,0 +1,1 @@
+"""The farshore command: up, demo, check, deadletter."""

@@ -1,0 +1,59 @@
+"""Options that commands share."""
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from farshore.bus.topics import possible_replication
+from farshore.topology.fields import parse_duration
+
+StateDir = typer.Option(file_okay=False, help="Folder for everything that the stack keeps.")
+PortBase = typer.Option(help="Use consecutive ports from this one; else those of the last run, or free ones.")
+
+
+def _possible(brokers: int) -> int:
+    try:
+        return possible_replication(brokers)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Replication = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        envvar="FARSHORE_KAFKA_REPLICATION",
+        callback=_possible,
+        help="How many brokers keep a topic that is created now; -1 leaves it to Kafka.",
+    ),
+]
+
+
+class RegistryVersion(StrEnum):
+    """Major version of CNCF distribution."""
+
+    V2 = "v2"
+    V3 = "v3"
+
+
+class Output(StrEnum):
+    """For whom a command writes."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def seconds_of(text: str) -> float:
+    """Parses an option that is a duration: `30s`, `2m`."""
+    try:
+        return float(parse_duration(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def table_console() -> Console:
+    """Where tables are printed: a table is only as wide as its words, and a pipe has no edge."""
+    return Console(width=None if os.isatty(1) else 1000)

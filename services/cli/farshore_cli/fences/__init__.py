@@ -1,0 +1,1 @@
+"""Raising fences, waiting until they hold, running commands behind them, listing and lifting them."""

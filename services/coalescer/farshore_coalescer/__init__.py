@@ -1,0 +1,1 @@
+"""Batches events into SnapMirror transfers and publishes arrivals."""

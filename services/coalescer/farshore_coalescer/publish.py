@@ -1,0 +1,176 @@
+"""Publishes arrivals: streams a range of events to `farshore.arrivals`, chunk by chunk, each with the new position."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from aiokafka import ConsumerRecord, TopicPartition
+from opentelemetry import trace
+
+from farshore.bus.exactly_once import ExactlyOnceStep, Position
+from farshore.bus.lasting_producer import LastingProducer
+from farshore.bus.outgoing import OutgoingRecord
+from farshore.bus.range_reader import RangeLostError, RangeReader
+from farshore.bus.topics import ARRIVALS
+from farshore.records.about_registry import ABOUT_REGISTRY_TYPES
+from farshore.records.arrivals import ArrivalHeaders, Passage
+from farshore.telemetry.traces import links_to
+from farshore.topology import Relationship
+from farshore_coalescer.deduplicate import WINDOW, Recent
+from farshore_coalescer.fell_off import ask_for_reconcile
+from farshore_coalescer.messages import Publish
+from farshore_coalescer.snapshot_names import Log
+
+CHUNK = 2000
+"""Records a transaction: what a transaction costs is then little beside its records, and memory stays bounded."""
+
+_TRACER = trace.get_tracer("farshore.coalescer")
+
+
+class Reached(NamedTuple):
+    """A committed position; `lost`: it was moved past what Kafka no longer has."""
+
+    position: int
+    lost: bool = False
+
+
+class Publisher:
+    """Publishes for all relationships of one partition. Chunks of different relationships take turns.
+
+    `reader`, `step` and `producer` are entered. A failure of `step` ends the lane, since only Kafka then
+    knows the position.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        partition: TopicPartition,
+        reader: RangeReader,
+        step: ExactlyOnceStep,
+        producer: LastingProducer,
+    ) -> None:
+        self._log = log
+        self._partition = partition
+        self._reader = reader
+        self._step = step
+        self._producer = producer
+        self._turn = asyncio.Lock()
+        self._recent: dict[str, tuple[int, Recent]] = {}
+
+    async def publish(self, relationship: Relationship, action: Publish) -> AsyncIterator[Reached]:
+        """Publish `[action.start, action.end)`; yields each committed position.
+
+        What retention deleted before it was published can't be: a reconcile is asked for, and the position moves to
+        the oldest record there is, which may lie beyond `action.end`.
+        """
+        passage = Passage(
+            site=relationship.site,
+            snapshot=action.proof.name,
+            snapshot_version=action.proof.version,
+            transfer=action.transfer,
+            arrived_at=datetime.now(UTC),
+        )
+        headers = ArrivalHeaders(passage, self._log.incarnation, self._log.partition)
+        position = action.start
+        if action.start == action.end:  # nothing new: the position is only written again, lest Kafka forget it
+            async with self._turn:
+                await self._commit(relationship, [], position, [])
+            yield Reached(position)
+        while position < action.end:
+            async with self._turn:
+                try:
+                    recent = await self._window_before(relationship, position)
+                    reached, chunk = await self._reader.chunk(position, action.end, most=CHUNK)
+                except RangeLostError as error:
+                    if position < error.oldest:
+                        position = await self._move_to_oldest(relationship, position, error.oldest)
+                        yield Reached(position, lost=True)
+                    elif error.wanted >= error.oldest:  # not before the log's beginning, so beyond its end
+                        raise
+                    continue
+                arrivals = self._arrivals(relationship, headers, recent, chunk)
+                self._recent.pop(relationship.name)  # what it took in counts only once it is committed
+                await self._commit(relationship, arrivals, reached, chunk)
+                self._recent[relationship.name] = (reached, recent)
+            position = reached
+            yield Reached(position)
+
+    async def _move_to_oldest(self, relationship: Relationship, position: int, oldest: int) -> int:
+        await ask_for_reconcile(self._producer, self._log, relationship, position, oldest)
+        await self._commit(relationship, [], oldest, [])
+        return oldest
+
+    async def _window_before(self, relationship: Relationship, position: int) -> Recent:
+        """The ids of the records before `position`, from memory or from the log."""
+        kept = self._recent.get(relationship.name)
+        if kept is not None and kept[0] == position:
+            return kept[1]
+        recent = Recent()
+        place = max(position - WINDOW, await self._reader.oldest())
+        while place < position:
+            place, chunk = await self._reader.chunk(place, position)
+            for record in chunk:
+                if record.key == relationship.registry.encode():
+                    recent.is_repeated(record.offset, dict(record.headers).get("ce_id", b""))
+        self._recent[relationship.name] = (position, recent)
+        return recent
+
+    def _arrivals(
+        self,
+        relationship: Relationship,
+        arrival_headers: ArrivalHeaders,
+        recent: Recent,
+        chunk: list[ConsumerRecord[bytes, bytes]],
+    ) -> list[OutgoingRecord]:
+        registry = relationship.registry.encode()
+        arrivals = []
+        for record in chunk:
+            if record.key != registry or record.value is None:
+                continue
+            headers = dict(record.headers)
+            if headers.get("ce_type") in ABOUT_REGISTRY_TYPES:
+                continue
+            event_id = headers.get("ce_id", b"")
+            if recent.is_repeated(record.offset, event_id):
+                continue
+            repository = headers.get("ce_subject", b"")
+            arrivals.append(
+                OutgoingRecord(
+                    topic=ARRIVALS.name,
+                    key=repository,
+                    value=record.value,
+                    headers=arrival_headers.of(
+                        event_id,
+                        headers.get("ce_source", b""),
+                        repository,
+                        record.offset,
+                        headers.get("traceparent"),
+                    ),
+                )
+            )
+        return arrivals
+
+    async def _commit(
+        self,
+        relationship: Relationship,
+        arrivals: list[OutgoingRecord],
+        position: int,
+        chunk: list[ConsumerRecord[bytes, bytes]],
+    ) -> None:
+        parents = (dict(record.headers).get("traceparent") for record in chunk[:32])
+        with _TRACER.start_as_current_span(
+            f"send {ARRIVALS.name}",
+            kind=trace.SpanKind.PRODUCER,
+            links=links_to(parent.decode(errors="replace") if parent else None for parent in parents),
+            attributes={
+                "messaging.system": "kafka",
+                "messaging.operation.name": "send",
+                "messaging.operation.type": "send",
+                "messaging.destination.name": ARRIVALS.name,
+                "messaging.batch.message_count": len(arrivals),
+                "farshore.relationship": relationship.name,
+            },
+        ):
+            place = Position(relationship.consumer_group, self._partition, position, self._log.incarnation)
+            await self._step.commit(arrivals, [place])

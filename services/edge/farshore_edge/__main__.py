@@ -1,0 +1,66 @@
+"""`farshore-edge render`: writes the nginx configuration of a site's edge."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from farshore.errors import ConfigurationError
+from farshore.topology import load_topology
+from farshore_edge.render import render
+from farshore_edge.runtime import Runtime
+
+EX_CONFIG = 78
+EX_CANTCREAT = 73
+
+
+def main() -> None:
+    """Exit codes: 0, 2 usage, 73 the output can't be written, 78 configuration."""
+    arguments = _parser().parse_args()
+    try:
+        runtime = Runtime(
+            pid_file=arguments.pid_file,
+            access_log=arguments.access_log,
+            error_log=arguments.error_log,
+            temp_dir=arguments.temp_dir,
+            ca_file=arguments.ca_file,
+        )
+        text = render(load_topology(arguments.topology), arguments.site, runtime)
+    except ConfigurationError as error:
+        print(f"farshore-edge: {error}", file=sys.stderr)
+        raise SystemExit(EX_CONFIG) from None
+    try:
+        _write(text, arguments.output)
+    except OSError as error:
+        print(f"farshore-edge: write {arguments.output}: {error.strerror}", file=sys.stderr)
+        raise SystemExit(EX_CANTCREAT) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="farshore-edge", description="Proxy rules of farshore's sites")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("render", help="write the nginx configuration of a site's edge")
+    defaults = Runtime()
+    command.add_argument("--site", required=True)
+    command.add_argument("--topology", required=True, type=Path)
+    command.add_argument("--output", required=True, help="a file, or - for standard output")
+    command.add_argument("--pid-file", type=Path, default=defaults.pid_file)
+    command.add_argument("--access-log", type=Path, default=defaults.access_log)
+    command.add_argument("--error-log", type=Path, default=defaults.error_log)
+    command.add_argument("--temp-dir", type=Path, default=defaults.temp_dir)
+    command.add_argument("--ca-file", type=Path, default=defaults.ca_file)
+    return parser
+
+
+def _write(text: str, output: str) -> None:
+    """Replace `output` in one step: an nginx that reloads meanwhile sees the old file or the new one."""
+    if output == "-":
+        sys.stdout.write(text)
+        return
+    target = Path(output)
+    draft = target.with_name(f".{target.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""Renders the nginx configuration of a site's edge. Pure: topology in, text out.
+
+The rules, and why (each was tried against real clients):
+
+- What is immutable, GET of blobs and manifests by digest and HEAD of manifests by digest, is read from the site's
+  replica; where the replica can't serve it, from the primary. A replica's 500 counts too: distribution 2.8 rewrites
+  tag links in place, and a snapshot can catch one empty.
+- Tags, lists, `/v2/` and HEAD of blobs ask the primary first. A stale "exists" would make a client skip its upload or
+  its tag (crane does), and the write would be lost. When the primary can't be reached, the replica answers, marked
+  `Warning: 110`.
+- Writes and upload sessions, all methods, go to the primary: a replica would say 405, or 404 for a session.
+- Unknown is not absent: where nobody who knows could be asked, the answer is 503 with Retry-After, never 404.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from textwrap import indent
+
+from farshore.errors import ConfigurationError
+from farshore.topology import Topology
+from farshore_edge.routes import Route, Upstream, routes_of
+from farshore_edge.runtime import Runtime, quoted
+
+CONNECT_SECONDS = 3
+"""Longest wait for the primary to accept a connection."""
+FRESH_SECONDS = 3
+"""Longest silence of the primary on a small request before the replica answers in its place."""
+RETRY_AFTER_SECONDS = 5
+"""What a client is told when nobody who knows could be asked."""
+
+
+def render(topology: Topology, site: str, runtime: Runtime | None = None) -> str:
+    """The configuration of `site`'s edge, for nginx 1.22 or later.
+
+    All that stands in it comes from the checked topology and from `runtime`. Raises ConfigurationError where the
+    site is unknown, has no edge, or a path can't be written safely.
+    """
+    runtime = runtime or Runtime()
+    routes = routes_of(topology, site)
+    edge = topology.sites[site].edge
+    if edge is None:
+        raise ConfigurationError("render edge", site, "the site has no edge in the topology", hint="add `edge:` to it")
+    has_replica = any(route.local for route in routes)
+    http = [
+        _logs(runtime),
+        _PROXY,
+        _tls(runtime),
+        *_upstreams(routes),
+        _KINDS,
+        _registry_maps(routes),
+        _route_map(routes),
+        _block("server", [_server_head(edge.listen), *_locations(has_replica=has_replica)]),
+    ]
+    return "\n".join([_head(site, runtime), _block("http", http)])
+
+
+def _block(name: str, parts: Iterable[str]) -> str:
+    return f"{name} {{\n{indent(chr(10).join(part.rstrip() for part in parts if part), '  ')}\n}}\n"
+
+
+def _head(site: str, runtime: Runtime) -> str:
+    lines = [
+        f"# Edge of site {site}. Rendered by farshore-edge from the topology: change that and render again.",
+        f"pid {quoted(runtime.pid_file)};",
+        f"error_log {quoted(runtime.error_log)} warn;",
+        "daemon off;",
+        "master_process off;" if runtime.single_process else "worker_processes auto;",
+        "events { worker_connections 1024; }",
+    ]
+    return "\n".join(lines)
+
+
+def _logs(runtime: Runtime) -> str:
+    folders = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    lines = [f"{folder}_temp_path {quoted(runtime.temp_dir / f'nginx-{folder}')};" for folder in folders]
+    # a client that tries TLS first is refused before any location could say who served it
+    lines.append("uninitialized_variable_warn off;")
+    return "\n".join([*lines, _LOG_FORMAT, f"access_log {quoted(runtime.access_log)} farshore;"])
+
+
+_LOG_FORMAT = """\
+log_format farshore escape=json
+  '{"time":"$time_iso8601","method":"$request_method","uri":"$uri","status":$status,"registry":"$registry",'
+  '"served":"$served","upstream":"$upstream_addr","upstream_status":"$upstream_status",'
+  '"bytes_received":$request_length,"bytes_sent":$bytes_sent,"seconds":$request_time}';"""
+
+# Bodies are streamed both ways, never spooled: a layer may be many gigabytes. $http_host keeps the port, so that the
+# Location of an upload session leads back to this edge.
+_PROXY = """\
+server_tokens off;
+client_max_body_size 0;
+client_body_timeout 900s;
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+proxy_set_header Host $http_host;
+proxy_set_header X-Forwarded-Host $http_host;
+proxy_set_header X-Forwarded-Proto $scheme;
+proxy_set_header X-Forwarded-For $remote_addr;
+proxy_request_buffering off;
+proxy_next_upstream off;
+proxy_buffering off;
+proxy_buffer_size 128k;
+proxy_buffers 4 128k;
+proxy_busy_buffers_size 256k;
+proxy_max_temp_file_size 0;
+proxy_read_timeout 900s;
+proxy_send_timeout 900s;"""
+
+
+def _tls(runtime: Runtime) -> str:
+    return "\n".join(
+        [
+            "proxy_ssl_server_name on;",
+            "proxy_ssl_verify on;",
+            "proxy_ssl_verify_depth 4;",
+            f"proxy_ssl_trusted_certificate {quoted(runtime.ca_file)};",
+        ]
+    )
+
+
+def _upstreams(routes: Sequence[Route]) -> list[str]:
+    # max_fails=0: otherwise one refused connection would take a registry out of service for ten seconds
+    return [
+        _block(f"upstream {name}", [f"server {upstream.address} max_fails=0;", "keepalive 32;"])
+        for route in routes
+        for name, upstream in _named_upstreams(route)
+    ]
+
+
+def _named_upstreams(route: Route) -> list[tuple[str, Upstream]]:
+    named = [(f"primary_{route.registry}", route.primary)]
+    if route.local is not None:
+        named.append((f"local_{route.registry}", route.local))
+    return named
+
+
+# The most specific first: nginx takes the first regular expression that matches.
+_KINDS = """\
+map $uri $kind {
+  default                                           meta;
+  "~^/v2/.+/blobs/uploads/"                         session;
+  "~^/v2/.+/blobs/[a-z0-9+._-]+:[A-Fa-f0-9]+$"      blob;
+  "~^/v2/.+/manifests/[a-z0-9+._-]+:[A-Fa-f0-9]+$"  manifest;
+  "~^/v2/.+/manifests/[^:/]+$"                      tag;
+}"""
+
+
+def _registry_maps(routes: Sequence[Route]) -> str:
+    default = next((route.registry for route in routes if not route.prefix), "-")
+    lines = [f"default {default};"]
+    # `.+` before the verb: with the prefix `team/`, /v2/team/manifests/v1 is the repository `team`, not one below it
+    lines += [
+        f'"~^/v2/{_escaped(route.prefix)}.+/(manifests|blobs|tags|referrers)/" {route.registry};'
+        for route in routes
+        if route.prefix
+    ]
+    if default == "-":  # clients ask /v2/ before anything else; any registry can say that it is one
+        lines.append(f'"/v2/" {routes[0].registry};')
+    maps = [_block("map $uri $registry", lines)]
+    maps += _per_registry("primary", [(route.registry, "primary", route.primary) for route in routes])
+    local = [(route.registry, "local", route.local) for route in routes if route.local]
+    maps += _per_registry("local", local) if local else []
+    return "\n".join(maps)
+
+
+def _per_registry(variable: str, entries: Sequence[tuple[str, str, Upstream]]) -> list[str]:
+    # "of": alone, the names default, include, hostnames and volatile would be nginx's own words
+    urls = [f'"of {registry}" {upstream.scheme}://{side}_{registry};' for registry, side, upstream in entries]
+    hosts = [f'"of {registry}" {upstream.host};' for registry, _, upstream in entries]
+    return [
+        _block(f'map "of $registry" ${variable}', ['default "";', *urls]),
+        _block(f'map "of $registry" ${variable}_host', ['default "";', *hosts]),
+    ]
+
+
+def _escaped(prefix: str) -> str:
+    return prefix.replace(".", r"\.")
+
+
+def _route_map(routes: Sequence[Route]) -> str:
+    local_first = ("GET:blob", "GET:manifest", "HEAD:manifest")
+    primary_first = ("HEAD:blob", "GET:tag", "HEAD:tag", "GET:meta", "HEAD:meta")
+    lines = ["default primary;", '"~^-:" nowhere;']
+    for route in routes:
+        if route.local is not None:
+            lines += [f'"{route.registry}:{request}" local;' for request in local_first]
+            lines += [f'"{route.registry}:{request}" fresh;' for request in primary_first]
+    return _block('map "$registry:$request_method:$kind" $route', lines)
+
+
+def _server_head(listen: str) -> str:
+    address = f"*{listen}" if listen.startswith(":") else listen
+    return f"listen {address};\nset $served -;\n{_HEALTH}"
+
+
+_HEALTH = """\
+location = /edge/health {
+  access_log off;
+  default_type text/plain;
+  return 200 "ok\\n";
+}
+location / { return 404; }"""
+
+
+def _locations(*, has_replica: bool) -> list[str]:
+    """418 and 419 only lead to a named location, which keeps method and body; no client ever sees them."""
+    if not has_replica:
+        return [_ENTRY_PRIMARY_ONLY, _PRIMARY, _DOWN, _NOWHERE]
+    return [_ENTRY, _FRESH, _STALE, _PRIMARY, _DOWN, _NOWHERE]
+
+
+def _oci_error(code: str, message: str) -> str:
+    """The error body of the OCI distribution specification 1.1, "Error codes"."""
+    return json.dumps({"errors": [{"code": code, "message": message, "detail": None}]})
+
+
+_ENTRY_PRIMARY_ONLY = """\
+location /v2/ {
+  error_page 418 = @primary;
+  error_page 420 = @nowhere;
+  if ($route = nowhere) { return 420; }
+  return 418;
+}"""
+
+_ENTRY = """\
+location /v2/ {
+  recursive_error_pages on;
+  error_page 418 = @primary;
+  error_page 419 = @fresh;
+  error_page 420 = @nowhere;
+  if ($route = primary) { return 418; }
+  if ($route = fresh)   { return 419; }
+  if ($route = nowhere) { return 420; }
+  set $served local;
+  proxy_pass $local;
+  proxy_ssl_name $local_host;
+  proxy_connect_timeout 1s;
+  proxy_read_timeout 60s;
+  proxy_intercept_errors on;
+  error_page 404 500 502 503 504 = @primary;
+  add_header X-Farshore-Served local always;
+}"""
+
+_FRESH = f"""\
+location @fresh {{
+  recursive_error_pages on;
+  set $served primary;
+  proxy_pass $primary;
+  proxy_ssl_name $primary_host;
+  proxy_connect_timeout {CONNECT_SECONDS}s;
+  proxy_read_timeout {FRESH_SECONDS}s;
+  proxy_intercept_errors on;
+  error_page 500 502 503 504 = @stale;
+  add_header X-Farshore-Served primary always;
+}}"""
+
+_STALE = """\
+location @stale {
+  recursive_error_pages on;
+  set $served stale;
+  proxy_pass $local;
+  proxy_ssl_name $local_host;
+  proxy_connect_timeout 1s;
+  proxy_read_timeout 60s;
+  proxy_intercept_errors on;
+  error_page 404 500 502 503 504 = @down;
+  add_header X-Farshore-Served local always;
+  add_header Warning '110 - "response may be stale"' always;
+}"""
+
+_PRIMARY = f"""\
+location @primary {{
+  recursive_error_pages on;
+  set $served primary;
+  proxy_pass $primary;
+  proxy_ssl_name $primary_host;
+  proxy_connect_timeout {CONNECT_SECONDS}s;
+  error_page 502 504 = @down;
+  add_header X-Farshore-Served primary always;
+}}"""
+
+_DOWN = f"""\
+location @down {{
+  set $served nobody;
+  default_type application/json;
+  add_header Retry-After {RETRY_AFTER_SECONDS} always;
+  return 503 '{_oci_error("UNAVAILABLE", "the primary can not be reached and this is not at the site")}';
+}}"""
+
+_NOWHERE = f"""\
+location @nowhere {{
+  default_type application/json;
+  return 404 '{_oci_error("NAME_UNKNOWN", "no registry holds repositories of this name")}';
+}}"""

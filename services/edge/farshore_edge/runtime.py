@@ -1,0 +1,41 @@
+"""Where nginx puts its files, so that any user can run it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from farshore.errors import ConfigurationError
+
+_UNSAFE = re.compile(r"[\"\\$;{}'#\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Files and processes of one nginx.
+
+    `temp_dir` must exist; nginx makes its folders below it. `single_process` runs nginx without a master: one
+    process whose end is the end of everything, which is what a supervisor with its own restarts wants.
+    """
+
+    pid_file: Path = Path("/run/nginx.pid")
+    access_log: Path = Path("/dev/stdout")
+    error_log: Path = Path("/dev/stderr")
+    temp_dir: Path = Path("/var/tmp")  # noqa: S108 - nginx makes its folders there with mode 0700
+    ca_file: Path = Path("/etc/ssl/certs/ca-certificates.crt")
+    """Certificates that registries behind https:// are checked against."""
+    single_process: bool = False
+
+    @classmethod
+    def below(cls, folder: Path, *, access_log: Path, error_log: Path) -> "Runtime":
+        """A single process with its pid and temporary files in `folder`."""
+        return cls(folder / "nginx.pid", access_log, error_log, folder, single_process=True)
+
+
+def quoted(path: Path) -> str:
+    """`path` as an nginx string; raises ConfigurationError where it holds characters that nginx would interpret."""
+    text = str(path)
+    if _UNSAFE.search(text):
+        raise ConfigurationError(
+            "render edge", repr(text), "nginx would read more than a path in it", hint="use a plainer folder name"
+        )
+    return f'"{text}"'

@@ -1,0 +1,1 @@
+"""Simulated ONTAP clusters that move real bytes."""

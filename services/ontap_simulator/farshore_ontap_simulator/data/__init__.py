@@ -1,0 +1,1 @@
+"""Bytes at rest: walking trees, the block store, snapshots' tables and exported views."""

@@ -1,0 +1,1 @@
+"""Bytes on the way: the intercluster protocol, its source and its destination."""

@@ -1,0 +1,1 @@
+"""Turns registry notifications into Kafka events."""

@@ -1,0 +1,34 @@
+"""One process that receives: Kafka, the endpoint and its connections."""
+
+import gc
+from collections.abc import Callable
+
+from farshore.service import Service, serve_http
+from farshore.telemetry import exporting
+from farshore.together import together
+from farshore_receiver.accept import Acceptor
+from farshore_receiver.app import ReceiverApp
+from farshore_receiver.connection import ConnectionLimits, GuardedConnection
+from farshore_receiver.open_files import room_for_connections
+from farshore_receiver.receive import Notifications
+from farshore_receiver.settings import ReceiverSettings
+from farshore_receiver.tokens import Tokens
+
+
+async def receive(service: Service, settings: ReceiverSettings, report: Callable[[bool], None]) -> None:
+    """Serve until the service stops, then finish what is under way; `report` hears whether Kafka can be written to."""
+    registries = service.topology.registries
+    tokens = Tokens({name: registry.notifications.tokens for name, registry in registries.items()})
+    acceptor = Acceptor(service.bus, acknowledge_timeout=settings.acknowledge_timeout)
+    limits = ConnectionLimits(settings.head_timeout, room_for_connections(settings.max_connections))
+    gc.freeze()  # what is there now stays: the collector needn't walk through it again and again
+    gc.set_threshold(50_000, 20, 100)  # requests leave no cycles behind, so looking for them is mostly in vain
+    notifications = Notifications(registries, tokens, acceptor, settings, tracing=exporting())
+    serving = serve_http(
+        service,
+        ReceiverApp(notifications),
+        share_port=settings.workers > 1,
+        metrics=None,
+        connection=GuardedConnection.limited_by(limits),
+    )
+    await together(serving, beside=[acceptor.keep_connected(report)])

@@ -1,0 +1,48 @@
+"""Wires the reconciler as a service: a run, a pause or a request, the next."""
+
+import logging
+from collections.abc import Sequence
+
+from farshore.bus.startup import wait_for_topics
+from farshore.errors import FarshoreError
+from farshore.service import Service, serve_http, service_main
+from farshore.telemetry import event
+from farshore.together import together
+from farshore_reconciler.reconcile import Reconciler
+from farshore_reconciler.report import RegistryReport
+from farshore_reconciler.settings import read_reconciler_settings
+from farshore_reconciler.watch import Watch
+
+log = logging.getLogger(__name__)
+
+
+async def run(service: Service) -> None:
+    """Reconcile every registry of the topology again and again until the service stops."""
+    settings = read_reconciler_settings()
+    options = settings.options(frozenset(service.topology.sites))
+    reconciler = Reconciler(service.bus, service.topology, options)
+    watch = Watch(reconciler, list(service.topology.registries), settings.every, _log_reports, _log_failure)
+    await together(serve_http(service), beside=[_watch(service, watch)])
+
+
+async def _watch(service: Service, watch: Watch) -> None:
+    service.ready = await wait_for_topics(service.bus, service.stopping)
+    if service.ready:
+        await watch.run()
+
+
+def _log_reports(reports: Sequence[RegistryReport]) -> None:
+    for report in reports:
+        values = report.as_json()
+        del values["images"]
+        event(log, logging.INFO, "reconciled", **values)
+
+
+def _log_failure(error: FarshoreError) -> None:
+    event(log, logging.WARNING, "a run was given up", reason=str(error))
+
+
+main = service_main("farshore-reconciler", run)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Confirms arrived content at each site and publishes readiness."""

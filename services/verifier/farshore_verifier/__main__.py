@@ -1,0 +1,94 @@
+"""Wires the verifier."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+
+from aiokafka import TopicPartition
+
+from farshore.bus.clients import Bus
+from farshore.bus.startup import wait_for_topics
+from farshore.bus.topics import ARRIVALS, READINESS
+from farshore.registry import MountedRegistry, RegistryClient, Storage
+from farshore.service import Service, serve_http, service_main
+from farshore.together import together
+from farshore_verifier.dirty import SnapshotRequests
+from farshore_verifier.everywhere_lane import GROUP, EverywhereLane
+from farshore_verifier.host import LaneHost
+from farshore_verifier.lane import ArrivalLane
+from farshore_verifier.settings import read_verifier_settings
+from farshore_verifier.site import Site, replica_sites
+from farshore_verifier.verify import SiteVerifier
+
+
+async def run(service: Service) -> None:
+    """Verify until the service stops."""
+    mounts = read_verifier_settings().storages(service.topology)
+    await together(serve_http(service), _verify_with_kafka(service, mounts))
+
+
+async def _verify_with_kafka(service: Service, mounts: Mapping[str, Storage]) -> None:
+    if await wait_for_topics(service.bus, service.stopping):
+        await _verify(service, mounts)
+
+
+async def _verify(service: Service, mounts: Mapping[str, Storage]) -> None:
+    bus, topology = service.bus, service.topology
+    async with AsyncExitStack() as resources:
+        snapshots = await resources.enter_async_context(SnapshotRequests(bus))
+        hosts = [LaneHost(bus, READINESS.name, GROUP, lambda partition: EverywhereLane(bus, partition, topology))]
+        for name in replica_sites(topology):
+            site = await _site(service, name, mounts, snapshots, resources)
+            hosts.append(LaneHost(bus, ARRIVALS.name, site.group, partial(_arrival_lane, bus, site)))
+        await together(*(host.run(service.stopping) for host in hosts), beside=[_report_ready(service, hosts)])
+
+
+async def _report_ready(service: Service, hosts: list[LaneHost]) -> None:
+    for host in hosts:
+        await host.started.wait()
+    service.ready = True
+
+
+def _arrival_lane(bus: Bus, site: Site, partition: TopicPartition) -> ArrivalLane:
+    return ArrivalLane(bus, partition, site)
+
+
+async def _site(
+    service: Service,
+    name: str,
+    mounts: Mapping[str, Storage],
+    snapshots: SnapshotRequests,
+    resources: AsyncExitStack,
+) -> Site:
+    sites = replica_sites(service.topology)
+    verifiers = {}
+    ready_within = {}
+    for registry_name, registry in service.topology.registries.items():
+        replica = registry.replica(name)
+        if replica is None:
+            continue
+        timeout = registry.verification.timeout
+        storage = mounts.get(f"{registry_name}.{name}")
+        content = (
+            MountedRegistry(storage, timeout_seconds=timeout)
+            if storage is not None
+            else RegistryClient(replica.url, timeout_seconds=timeout)
+        )
+        await resources.enter_async_context(content)
+        verifiers[registry_name] = SiteVerifier(content, registry.verification)
+        if registry.objectives.ready_within is not None:
+            ready_within[registry_name] = registry.objectives.ready_within
+    return Site(
+        name=name,
+        verifiers=verifiers,
+        ready_within=ready_within,
+        others=frozenset(sites) - {name},
+        takes_strays=name == sites[0],
+        snapshots=snapshots,
+    )
+
+
+main = service_main("farshore-verifier", run)
+
+if __name__ == "__main__":
+    main()

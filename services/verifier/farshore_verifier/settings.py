@@ -1,0 +1,68 @@
+"""The verifier's own settings, from the environment as `FARSHORE_VERIFIER_<NAME>`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from farshore.errors import ConfigurationError
+from farshore.registry import Storage
+from farshore.topology import Topology
+
+_PREFIX = "FARSHORE_VERIFIER_"
+_PLAIN_DIRECTORY = "dir:"
+
+
+def parse_mounts(text: str) -> Mapping[str, Storage]:
+    """`REGISTRY.SITE=PATH`, separated by commas, by the relationship's name; raises ValueError.
+
+    A path is a mount point, or, where `dir:` stands before it, any directory.
+    """
+    mounts: dict[str, Storage] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, place = entry.partition("=")
+        path = Path(place.removeprefix(_PLAIN_DIRECTORY))
+        if not equals or not path.is_absolute():
+            raise ValueError(f"{entry!r} is not REGISTRY.SITE=/PATH")
+        if name in mounts:
+            raise ValueError(f"{name} stands there twice")
+        mounts[name] = Storage(path, mount_point=not place.startswith(_PLAIN_DIRECTORY))
+    return mounts
+
+
+def _checked(text: str) -> str:
+    parse_mounts(text)
+    return text
+
+
+class VerifierSettings(BaseSettings):
+    """What differs from one verifier's host to the next."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
+
+    mounts: Annotated[str, AfterValidator(_checked)] = ""
+    """Replicas whose volume is mounted on this host, and where: their content is read there, not over HTTP."""
+
+    def storages(self, topology: Topology) -> Mapping[str, Storage]:
+        """The mounts by the relationship's name; raises ConfigurationError where the topology has no such one."""
+        mounts = parse_mounts(self.mounts)
+        known = {one.name for registry in topology.registries for one in topology.relationships(registry)}
+        for name in mounts:
+            if name not in known:
+                reason = f"the topology has no replica {name}"
+                hint = f"it has {', '.join(sorted(known)) or 'none'}"
+                raise ConfigurationError("read setting", f"{_PREFIX}MOUNTS", reason, hint=hint)
+        return mounts
+
+
+def read_verifier_settings() -> VerifierSettings:
+    """Settings from the environment; raises ConfigurationError that names the variable."""
+    try:
+        return VerifierSettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = f"{_PREFIX}{str(first['loc'][0]).upper()}"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError("read setting", variable, reason, hint="correct or unset it") from error

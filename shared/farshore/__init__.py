@@ -1,0 +1,1 @@
+"""What farshore's services share: records, topology, and the clients of Kafka, ONTAP and registries."""

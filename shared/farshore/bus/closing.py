@@ -1,0 +1,42 @@
+"""Closes Kafka clients in bounded time: while Kafka is away they would wait for it longer than a stop may take.
+
+What a client was asked for ends by itself, also when nobody waits any more.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+STOP_SECONDS = 1.0
+"""What the end of a service, or of one of its lanes, may wait for Kafka."""
+
+_going_on: set[asyncio.Task[Any]] = set()
+
+
+async def close_within(seconds: float, closing: Coroutine[Any, Any, Any]) -> None:
+    """Carry out `closing`; what takes longer goes on by itself, and ends with the process if not before.
+
+    What it raises says that the connection is gone, and is not raised again.
+    """
+    await asyncio.wait({_by_itself(closing)}, timeout=seconds)
+
+
+async def asked_for(doing: Coroutine[Any, Any, None]) -> None:
+    """Wait for `doing`, which goes on by itself when this is cancelled: what it raises then is nobody's.
+
+    aiokafka's own waiting is such, but for that last point: asyncio complains of what was raised and never taken.
+    """
+    await asyncio.shield(_by_itself(doing))
+
+
+def _by_itself(doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(doing)
+    _going_on.add(task)
+    task.add_done_callback(_done)
+    return task
+
+
+def _done(task: asyncio.Task[Any]) -> None:
+    _going_on.discard(task)
+    if not task.cancelled():
+        task.exception()  # taken, so that asyncio doesn't complain of it

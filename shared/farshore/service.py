@@ -1,0 +1,225 @@
+"""Runs a service: settings from the environment, a clean end on SIGTERM, health and metrics over HTTP, exit codes.
+
+A service's `__main__.py` is `main = service_main("farshore-coalescer", run)`, where `run(service)` does the work.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import uvicorn
+import uvloop
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from farshore.bus.clients import Bus
+from farshore.bus.topics import possible_replication
+from farshore.errors import ConfigurationError
+from farshore.telemetry import event, metrics_app, start_telemetry, stop_telemetry
+from farshore.topology import Topology, load_topology
+from farshore.topology.fields import ListenAddress
+
+EX_CONFIG = 78
+EX_SOFTWARE = 70
+
+log = logging.getLogger(__name__)
+
+
+class Settings(BaseSettings):
+    """Settings that every service takes from the environment, as `FARSHORE_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="FARSHORE_", frozen=True)
+
+    topology: Path
+    """The topology file."""
+    kafka_bootstrap_servers: str = Field(pattern=r"^[^,\s]+:\d+(,[^,\s]+:\d+)*$")
+    """`host:port[,host:port…]`."""
+    kafka_session_timeout: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    """Seconds until a dead instance's share goes to another."""
+    kafka_replication: Annotated[int, AfterValidator(possible_replication)] = -1
+    """How many brokers keep each topic that the service creates; -1 leaves it to Kafka."""
+    listen: ListenAddress = "127.0.0.1:0"
+    """`host:port` of the service's HTTP endpoints."""
+    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
+
+
+@dataclass(slots=True)
+class Service:
+    """What a service's work is given: settings, topology, Kafka, and the wish to stop."""
+
+    name: str
+    settings: Settings
+    topology: Topology
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: bool = False
+    """Set by the work once it can do its job; shown at `/readyz`."""
+
+    @property
+    def bus(self) -> Bus:
+        """How to reach Kafka."""
+        settings = self.settings
+        return Bus(
+            settings.kafka_bootstrap_servers,
+            self.name,
+            settings.kafka_session_timeout,
+            settings.kafka_replication,
+        )
+
+
+def read_settings() -> Settings:
+    """Settings from the environment; raises ConfigurationError that names the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = f"FARSHORE_{str(first['loc'][0]).upper()}"
+        reason = "it is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError("read setting", variable, reason, hint="set the environment variable") from error
+
+
+def service_main(name: str, run: Callable[[Service], Awaitable[None]]) -> Callable[[], None]:
+    """The entry point of a service: `run` ends by itself soon after `service.stopping` is set."""
+
+    def main() -> None:
+        try:
+            settings = read_settings()
+            topology = load_topology(settings.topology)
+        except ConfigurationError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            raise SystemExit(EX_CONFIG) from None
+        start_telemetry(name, log_level=settings.log_level)
+        try:
+            status = uvloop.run(_supervise(Service(name, settings, topology), run))
+        finally:
+            stop_telemetry()
+        raise SystemExit(status)
+
+    return main
+
+
+async def _supervise(service: Service, run: Callable[[Service], Awaitable[None]]) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stopping.set)
+    event(log, logging.INFO, "starting", pid=os.getpid())
+    try:
+        await run(service)
+    except ConfigurationError as error:
+        print(f"{service.name}: {error}", file=sys.stderr)
+        return EX_CONFIG
+    except Exception:
+        log.exception("ended by an unexpected failure")
+        return EX_SOFTWARE
+    event(log, logging.INFO, "stopped")
+    return 0
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn without its own signal handlers: the service decides when it stops."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+async def serve_http(
+    service: Service,
+    app: Starlette | None = None,
+    *,
+    listen: ListenAddress | None = None,
+    share_port: bool = False,
+    metrics: Endpoint | None = metrics_app,
+    connection: type[asyncio.Protocol] | None = None,
+) -> None:
+    """Serve `app` with `/livez`, `/readyz` and `/metrics` until the service stops.
+
+    `listen` is another address than the service's own; `share_port` lets several processes listen on it, among whom the
+    kernel shares out connections (SO_REUSEPORT). `metrics` is another endpoint, or None for none; `connection` replaces
+    uvicorn's protocol. Call as a task beside the service's work. Answers under way are finished within 5 s of stopping.
+    Raises ConfigurationError when the address can't be had.
+    """
+    app = app or Starlette()
+    app.router.routes.extend(health_routes(service, metrics))
+    if listen is None:
+        listener = open_listener(service.settings.listen, share_port=share_port)
+    else:
+        listener = open_listener(listen, share_port=share_port, hint="set another address")
+    config = uvicorn.Config(
+        app,
+        http=connection or "auto",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = _QuietServer(config)
+    stopper = asyncio.create_task(_stop_with(service, server))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        stopper.cancel()
+        listener.close()
+
+
+def open_listener(
+    address: ListenAddress, *, share_port: bool = False, hint: str = "set FARSHORE_LISTEN"
+) -> socket.socket:
+    """The socket to serve on; uvicorn, left to open its own, ends the process without a reason when it can't."""
+    host, port = host_and_port(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048, reuse_port=share_port)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError("listen on", address, reason, hint=hint) from error
+    event(log, logging.INFO, "listening", at=address_of(listener))
+    return listener
+
+
+def address_of(listener: socket.socket) -> ListenAddress:
+    """`host:port` that a socket is bound to."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
+
+
+def host_and_port(address: ListenAddress) -> tuple[str, int]:
+    """The parts of `host:port`; without a host it is this machine only."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+async def _stop_with(service: Service, server: uvicorn.Server) -> None:
+    await service.stopping.wait()
+    server.should_exit = True
+
+
+def health_routes(service: Service, metrics: Endpoint | None = metrics_app) -> list[Route]:
+    """`/livez` (the process answers), `/readyz` (it can do its job), and `/metrics` unless there are none."""
+
+    async def livez(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_request: Request) -> Response:
+        ready = service.ready and not service.stopping.is_set()
+        return PlainTextResponse("ready\n" if ready else "not ready\n", status_code=200 if ready else 503)
+
+    routes = [Route("/livez", livez), Route("/readyz", readyz)]
+    return [*routes, Route("/metrics", metrics)] if metrics is not None else routes

@@ -1,0 +1,50 @@
+"""What every test may ask for: a real Kafka, the outside programs, a name of its own."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from farshore_cli.tools.find import Tools, find_tools
+from farshore_cli.tools.kafka import Broker
+
+# How long an example takes says nothing about it on a busy machine; a failure prints how to repeat it.
+settings.register_profile("farshore", deadline=None, print_blob=True)
+settings.load_profile("farshore")
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """One real broker for all tests; start your own `Broker` to kill or break one."""
+    folder = tmp_path_factory.mktemp("kafka")
+    with Broker(folder / "data", folder / "kafka.log") as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(kafka_broker: Broker) -> str:
+    """`host:port` of the session's broker. Topics aren't created by themselves: name them with `unique`."""
+    return kafka_broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    """The outside programs; fails naming the one that is missing (`scripts/setup` gets them)."""
+    return find_tools()
+
+
+@pytest.fixture(scope="session", params=["v2", "v3"], ids=["distribution-2.8", "distribution-3"])
+def registry_program(request: pytest.FixtureRequest, tools: Tools) -> Path:
+    """The registry, once in each major version: `serve CONFIG` is its command line."""
+    program = tools.registries.get(request.param)
+    if program is None:
+        pytest.skip("distribution 3.x is not here: scripts/setup --for-tests builds it where Go is")
+    return program
+
+
+@pytest.fixture
+def unique() -> str:
+    """A short name that no other test uses; valid as a topic, a group, a repository and a tag."""
+    return f"t{secrets.token_hex(4)}"

@@ -1,0 +1,151 @@
+"""`farshore up`: one stack that is used, broken, ended, and started again in its folder."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from local_stack import LocalStack, is_running, kill
+from waiting import wait_until
+
+from farshore.oci import Repository, Tag
+from farshore_cli.demo.oci_layout import LayoutWriter
+from farshore_cli.demo.scenario import Push
+from farshore_cli.demo.skopeo import Skopeo
+from farshore_cli.stack.parts import all_part_names
+from farshore_cli.tools.find import Tools
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
+
+OCI = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with LocalStack(tmp_path_factory.mktemp("up") / "state") as stack:
+        yield stack
+
+
+async def push(stack: LocalStack, tools: Tools, folder: Path, name: str) -> Push:
+    writer = LayoutWriter(folder / "image")
+    image = writer.image([writer.layer(os.urandom(100_000))])
+    writer.name(image, "it")
+    pushed = Push(Repository.parse(name), Tag.parse("v1"), image.digest, "it")
+    await Skopeo(tools.skopeo).push(writer.folder, pushed, stack.endpoints["sites"]["nyc"]["edge"])
+    return pushed
+
+
+async def served_at(stack: LocalStack, site: str, push: Push) -> bool:
+    url = f"{stack.endpoints['sites'][site]['registry']}/v2/{push.repository}/manifests/{push.digest}"
+    async with aiohttp.ClientSession(headers=OCI) as session, session.get(url) as answer:
+        return answer.status == 200
+
+
+async def arrives(stack: LocalStack, push: Push) -> None:
+    for site in ("fra", "syd"):
+        await wait_until(partial(served_at, stack, site, push), 60, f"{push.reference} at {site}")
+
+
+def test_endpoints_name_every_part_with_a_process_that_runs(stack: LocalStack) -> None:
+    processes = stack.endpoints["processes"]
+    assert [process["name"] for process in processes] == list(all_part_names())
+    assert all(is_running(process["pid"]) for process in processes)
+    assert all(Path(process["log"]).exists() for process in processes)
+
+
+def test_files_with_secrets_are_their_owners_only(stack: LocalStack) -> None:
+    files = [stack.state_dir / "endpoints.json", *(stack.state_dir / "secrets").iterdir()]
+    files += (stack.state_dir / "config").glob("registry-*.yaml")
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_no_log_holds_a_secret(stack: LocalStack) -> None:
+    secrets = [file.read_text().strip() for file in (stack.state_dir / "secrets").iterdir()]
+    logs = "".join(log.read_text(errors="replace") for log in (stack.state_dir / "logs").iterdir())
+    assert not [secret for secret in secrets if secret in logs]
+
+
+async def test_what_is_pushed_at_the_primary_arrives_everywhere(
+    stack: LocalStack, tools: Tools, tmp_path: Path
+) -> None:
+    await arrives(stack, await push(stack, tools, tmp_path, "team/first"))
+
+
+def test_check_finds_nothing_wrong(stack: LocalStack) -> None:
+    endpoints = stack.endpoints
+    command = [sys.executable, "-m", "farshore_cli", "check", endpoints["topology"], "--connect"]
+    done = subprocess.run(
+        [*command, "--kafka", endpoints["kafka"]["bootstrap_servers"]], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout
+    assert "WRONG" not in done.stdout
+
+
+def test_a_second_up_in_the_same_folder_is_refused(stack: LocalStack) -> None:
+    command = [sys.executable, "-m", "farshore_cli", "up", "--state-dir", str(stack.state_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 78
+    assert f"runs there already, as process {stack.pid}" in done.stderr
+    assert stack.endpoints["processes"]
+
+
+@pytest.mark.parametrize("part", ["coalescer", "registry-nyc", "ontap-nyc", "ontap-fra", "edge-syd", "kafka"])
+async def test_a_part_that_is_killed_comes_back_and_work_goes_on(
+    stack: LocalStack, tools: Tools, tmp_path: Path, part: str
+) -> None:
+    before = stack.pid_of(part)
+    kill(before)
+
+    def is_back() -> bool:
+        pids = {process["name"]: process["pid"] for process in stack.endpoints["processes"]}
+        return pids.get(part, before) != before and f"{part}: ready pid {pids[part]}" in stack.output
+
+    await wait_until(is_back, 60, f"{part} again")
+    await arrives(stack, await push(stack, tools, tmp_path, f"team/after-{part}"))
+
+
+async def test_the_primarys_cluster_knows_which_process_writes(stack: LocalStack) -> None:
+    """It holds that process still for the moment of a snapshot; here it is the one that was started again."""
+    url = stack.endpoints["sites"]["nyc"]["ontap"]["url"]
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/sim/writers") as answer:
+        writers = (await answer.json())["writers"]
+    assert [writer["pids"] for writer in writers] == [[stack.pid_of("registry-nyc")]]
+
+
+async def test_killing_up_leaves_nothing_behind_and_the_next_run_goes_on(
+    stack: LocalStack, tools: Tools, tmp_path: Path
+) -> None:
+    pushed = await push(stack, tools, tmp_path, "team/kept")
+    await arrives(stack, pushed)
+    before = stack.endpoints
+    pids = [process["pid"] for process in before["processes"]]
+    stack.kill()
+    await wait_until(lambda: not [pid for pid in pids if is_running(pid)], 20, "the end of every part")
+    stack.start()
+    assert without_processes(stack.endpoints) == without_processes(before)
+    assert await served_at(stack, "fra", pushed)
+    assert await served_at(stack, "nyc", pushed)
+
+
+def without_processes(endpoints: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in endpoints.items() if name != "processes"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+async def test_it_ends_in_order_and_starts_again(
+    stack: LocalStack, tools: Tools, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    pids = [process["pid"] for process in stack.endpoints["processes"]]
+    assert stack.stop(number) == code
+    assert not [pid for pid in pids if is_running(pid)]
+    assert not (stack.state_dir / "endpoints.json").exists()
+    assert "killed: it didn't end in time" not in stack.output
+    stack.start()
+    await arrives(stack, await push(stack, tools, tmp_path, f"team/after-{number.name.lower()}"))

@@ -1,0 +1,267 @@
+"""The rendered edge in a real nginx before two real registries: a primary, and a replica with an older state of it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import pytest
+from waiting import wait_until
+
+from farshore.oci import Digest
+from farshore.topology import Topology, parse_topology
+from farshore_cli.demo.oci_layout import LayoutWriter
+from farshore_cli.stack.probes import Probe, http_answers
+from farshore_cli.stack.registry_config import registry_config
+from farshore_cli.tools.child import end, spawn
+from farshore_cli.tools.find import Tools
+from farshore_cli.tools.ports import free_ports
+from farshore_edge.render import render
+from farshore_edge.runtime import Runtime
+
+pytestmark = pytest.mark.integration
+
+ACCEPT = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+OLD, NEW = b"the old layer" * 100, b"the new layer" * 100
+
+
+@dataclass
+class Server:
+    """A process that answers `probe` when it is there."""
+
+    command: tuple[str, ...]
+    probe: Probe
+    log_file: Path
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    async def start(self) -> None:
+        self.process = spawn(self.command, log_file=self.log_file)
+        await wait_until(self.probe, 10, f"{self.command[0]}, see {self.log_file}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            end(self.process, within_seconds=5)
+            self.process = None
+
+
+@dataclass
+class World:
+    """Site fra: its edge, its replica, and nyc's primary far away."""
+
+    tools: Tools
+    folder: Path
+    primary: Server
+    replica: Server
+    edge: Server
+    addresses: dict[str, str]
+    session: aiohttp.ClientSession
+
+    def url(self, server: str) -> str:
+        return f"http://{self.addresses[server]}"
+
+    async def get(self, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+        """Status, headers (lower case) and body of the edge's answer."""
+        async with self.session.request(method, self.url("edge") + path, headers=ACCEPT) as answer:
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return answer.status, headers, await answer.read()
+
+    def push(self, layer: bytes, reference: str, server: str) -> Digest:
+        """Push a one-layer image with skopeo; returns its digest."""
+        writer = LayoutWriter(self.folder / "images" / Digest.of(layer + reference.encode()).hex)
+        image = writer.image([writer.layer(layer)])
+        writer.name(image, "it")
+        target = f"docker://{self.addresses[server]}/{reference}"
+        copy = ("--insecure-policy", "copy", "--preserve-digests", "--dest-tls-verify=false")
+        self.run(self.tools.skopeo, *copy, writer.source("it"), target)
+        return image.digest
+
+    def run(self, *command: str | Path) -> str:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    async def replicate(self) -> None:
+        """Bring the primary's present state to the replica, as a transfer does."""
+        fresh = self.folder / "replica.new"
+        shutil.copytree(self.folder / "primary", fresh)
+        shutil.rmtree(self.folder / "replica", ignore_errors=True)
+        fresh.rename(self.folder / "replica")
+
+
+def one_replica(addresses: dict[str, str]) -> Topology:
+    site = {"model": "cloud", "ontap": {"url": "http://127.0.0.1:9", "password": "env:X", "svm": "s"}}
+    edge = {"url": f"http://{addresses['edge']}", "listen": addresses["edge"]}
+    registry = {
+        "primary": {"site": "nyc", "volume": "v", "url": f"http://{addresses['primary']}"},
+        "replicas": [{"site": "fra", "volume": "v", "url": f"http://{addresses['replica']}"}],
+        "notifications": {"tokens": ["env:X"]},
+    }
+    document = {"version": 1, "sites": {"nyc": site, "fra": {**site, "edge": edge}}, "registries": {"main": registry}}
+    return parse_topology(json.dumps(document), "test")
+
+
+def make_registry(folder: Path, name: str, tools: Tools, address: str, *, read_only: bool) -> Server:
+    config = folder / f"{name}.yaml"
+    config.write_text(registry_config(folder / name, address, "s", read_only=read_only))
+    command = (str(tools.registry_v2), "serve", str(config))
+    return Server(command, http_answers(f"http://{address}/v2/"), folder / f"{name}.log")
+
+
+@pytest.fixture
+async def world(tools: Tools, tmp_path: Path) -> AsyncIterator[World]:
+    names = ("primary", "replica", "edge")
+    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(names, free_ports(3), strict=True)}
+    runtime = Runtime.below(tmp_path, access_log=tmp_path / "access.log", error_log=tmp_path / "edge.log")
+    config = tmp_path / "edge.conf"
+    config.write_text(render(one_replica(addresses), "fra", runtime))
+    edge = Server(
+        (str(tools.nginx), "-e", "stderr", "-c", str(config)),
+        http_answers(f"http://{addresses['edge']}/edge/health"),
+        tmp_path / "edge.log",
+    )
+    async with aiohttp.ClientSession() as session:
+        world = World(
+            tools,
+            tmp_path,
+            make_registry(tmp_path, "primary", tools, addresses["primary"], read_only=False),
+            make_registry(tmp_path, "replica", tools, addresses["replica"], read_only=True),
+            edge,
+            addresses,
+            session,
+        )
+        servers = (world.primary, world.replica, world.edge)
+        try:
+            for server in servers:
+                await server.start()
+            yield world
+        finally:
+            for server in servers:
+                server.stop()
+
+
+async def test_what_the_site_has_is_read_there(world: World) -> None:
+    digest = world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    status, headers, body = await world.get(f"/v2/team/app/manifests/{digest}")
+    assert (status, headers["x-farshore-served"]) == (200, "local")
+    assert digest.matches(body)
+    layer = json.loads(body)["layers"][0]["digest"]
+    status, headers, body = await world.get(f"/v2/team/app/blobs/{layer}")
+    assert (status, headers["x-farshore-served"], Digest.of(body)) == (200, "local", layer)
+
+
+async def test_what_the_site_lacks_falls_through_to_the_primary(world: World) -> None:
+    world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    digest = world.push(NEW, "team/app:v2", "primary")
+    status, headers, body = await world.get(f"/v2/team/app/manifests/{digest}")
+    assert (status, headers["x-farshore-served"]) == (200, "primary")
+    assert digest.matches(body)
+
+
+async def test_a_push_through_the_edge_lands_at_the_primary_and_can_be_read_back_at_once(world: World) -> None:
+    digest = world.push(NEW, "team/app:v1", "edge")
+    world.run(
+        *(world.tools.skopeo, "--insecure-policy", "inspect", "--tls-verify=false"),
+        f"docker://{world.addresses['primary']}/team/app@{digest}",
+    )
+    status, headers, _ = await world.get("/v2/team/app/manifests/v1")
+    assert (status, headers["docker-content-digest"]) == (200, digest)
+    assert headers["x-farshore-served"] == "primary"
+
+
+async def test_a_tag_comes_from_the_primary_even_when_the_replica_has_an_older_one(world: World) -> None:
+    world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    newer = world.push(NEW, "team/app:v1", "primary")
+    for method in ("GET", "HEAD"):
+        _, headers, _ = await world.get("/v2/team/app/manifests/v1", method)
+        assert headers["docker-content-digest"] == newer
+        assert "warning" not in headers
+
+
+async def test_without_the_primary_a_tag_is_served_as_stale_and_the_unknown_is_not_called_absent(world: World) -> None:
+    digest = world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    world.primary.stop()
+    status, headers, _ = await world.get("/v2/team/app/manifests/v1")
+    assert (status, headers["docker-content-digest"]) == (200, digest)
+    assert headers["warning"].startswith("110")
+    absent = Digest.of(b"nobody has this")
+    for path in ("/v2/team/app/manifests/v9", f"/v2/team/app/manifests/{absent}", f"/v2/team/app/blobs/{absent}"):
+        status, headers, body = await world.get(path)
+        assert (status, headers["retry-after"]) == (503, "5"), path
+        assert json.loads(body)["errors"][0]["code"] == "UNAVAILABLE"
+
+
+async def test_without_the_primary_a_push_is_refused_with_a_time_to_come_back(world: World) -> None:
+    world.primary.stop()
+    status, headers, body = await world.get("/v2/team/app/blobs/uploads/", "POST")
+    assert (status, headers["retry-after"]) == (503, "5")
+    assert json.loads(body)["errors"][0]["code"] == "UNAVAILABLE"
+
+
+def state_of(pid: int) -> str:
+    """The letter that the kernel gives a process' state; T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+async def test_a_primary_that_hangs_holds_a_tag_up_only_for_seconds(world: World) -> None:
+    world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    assert world.primary.process is not None
+    pid = world.primary.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await wait_until(lambda: state_of(pid) == "T", 10, "the registry to stand still")
+        status, headers, _ = await world.get("/v2/team/app/manifests/v1")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert (status, headers["warning"][:3]) == (200, "110")
+
+
+async def test_without_the_replica_everything_comes_from_the_primary(world: World) -> None:
+    digest = world.push(OLD, "team/app:v1", "primary")
+    world.replica.stop()
+    for name in ("v1", digest):
+        status, headers, _ = await world.get(f"/v2/team/app/manifests/{name}")
+        assert (status, headers["x-farshore-served"]) == (200, "primary")
+
+
+async def test_a_broken_tag_link_at_the_replica_is_no_answer(world: World) -> None:
+    """A snapshot can catch a link that distribution 2.8 is rewriting in place: the replica then says 500."""
+    digest = world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    link = world.folder / "replica/docker/registry/v2/repositories/team/app/_manifests/revisions/sha256"
+    (link / digest.hex / "link").write_text("")
+    status, headers, _ = await world.get(f"/v2/team/app/manifests/{digest}")
+    assert (status, headers["x-farshore-served"]) == (200, "primary")
+
+
+async def test_a_blob_that_only_the_replica_has_does_not_make_a_pusher_skip_its_upload(world: World) -> None:
+    digest = world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    _, _, manifest = await world.get(f"/v2/team/app/manifests/{digest}")
+    layer = Digest.parse(json.loads(manifest)["layers"][0]["digest"])
+    blob = world.folder / "primary/docker/registry/v2/repositories/team/app/_layers/sha256" / layer.hex
+    shutil.rmtree(blob)
+    status, _, _ = await world.get(f"/v2/team/app/blobs/{layer}", "HEAD")
+    assert status == 404
+
+
+async def test_moving_a_tag_back_with_crane_is_not_lost(world: World) -> None:
+    """crane asks for the tag first and skips its upload when the answer is the digest that it would push."""
+    if world.tools.crane is None:
+        pytest.skip("crane isn't here; scripts/setup --for-tests builds it where Go is")
+    old = world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    world.push(NEW, "team/app:v1", "primary")
+    edge = world.addresses["edge"]
+    world.run(world.tools.crane, "copy", "--insecure", f"{edge}/team/app@{old}", f"{edge}/team/app:v1")
+    async with world.session.head(world.url("primary") + "/v2/team/app/manifests/v1", headers=ACCEPT) as answer:
+        assert answer.headers["Docker-Content-Digest"] == old

@@ -1,0 +1,129 @@
+"""What the coalescer decides when storage refuses, contradicts itself, or was changed by somebody else."""
+
+from coalescer_machine import LOG, Machine, named, snapshot
+
+from farshore.errors import RetryClass
+from farshore_coalescer.messages import (
+    DeleteSnapshot,
+    Publish,
+    ReadReplica,
+    ReadSource,
+    ReplicaFailed,
+    ReplicaRead,
+    SnapshotDeleted,
+    SnapshotTaken,
+    SourceFailed,
+    SourceRead,
+    StartTransfer,
+    TakeSnapshot,
+    TransferStarted,
+)
+from farshore_coalescer.snapshot_names import Log
+from farshore_coalescer.state import Rules
+
+
+def test_a_snapshot_that_a_person_named_like_ours_is_never_deleted() -> None:
+    theirs = named("farshore-before-the-upgrade")
+    machine = Machine("fra", rules=Rules(keep=0)).idle(snapshot(9), source=(theirs, snapshot(9)))
+    assert machine.decide() == []
+
+
+def test_snapshots_of_a_former_incarnation_are_deleted_once_nobody_rests_on_them() -> None:
+    former = named(Log("ffffffff", 2).snapshot_name(70))
+    machine = Machine("fra", rules=Rules(keep=0)).idle(snapshot(9), source=(former, snapshot(9)))
+    assert machine.decide() == [DeleteSnapshot(former)]
+    resting = Machine("fra", rules=Rules(keep=0)).idle(snapshot(9), source=(former, snapshot(9)))
+    resting.see(ReplicaRead("fra", former.id))
+    assert not any(isinstance(action, DeleteSnapshot) for action in resting.decide())
+
+
+def test_snapshots_that_are_refused_wait_longer_each_time_although_the_source_can_be_read() -> None:
+    machine = Machine("fra").idle()
+    machine.push_and_settle(1)
+    waits = []
+    for _ in range(6):
+        assert TakeSnapshot(LOG.snapshot_name(1), 1) in machine.decide()
+        machine.see(SourceFailed(RetryClass.REDISCOVER, "it can't be done as things are"))
+        waits.append(machine.state.source.look_at - machine.now)
+        machine.later(waits[-1])
+        assert machine.decide() == [ReadSource()]
+        machine.see(SourceRead(()))
+        assert machine.state.source.trouble is not None
+    assert waits[-1] > 8 * waits[0]
+
+
+def test_a_source_that_can_be_read_again_is_out_of_trouble() -> None:
+    machine = Machine("fra")
+    machine.decide()
+    machine.see(SourceFailed(RetryClass.RETRY_SOON, "no answer"))
+    machine.later(1)
+    machine.decide()
+    machine.see(SourceRead(()))
+    assert machine.state.source.trouble is None
+
+
+def test_transfers_that_end_well_but_bring_nothing_wait_longer_each_time() -> None:
+    machine = Machine("fra").idle(source=(snapshot(3),))
+    waits = []
+    for number in range(6):
+        assert StartTransfer("fra", LOG.snapshot_name(3)) in machine.decide()
+        machine.see(TransferStarted("fra", f"t{number}"))
+        machine.later(0.02)
+        assert ReadReplica("fra") in machine.decide()
+        machine.see(ReplicaRead("fra", None))
+        waits.append(machine.state.replica("fra").look_at - machine.now)
+        machine.later(waits[-1])
+        if ReadReplica("fra") in machine.decide():
+            machine.see(ReplicaRead("fra", None))
+    assert waits[-1] > 8 * waits[0]
+    assert machine.state.replica("fra").trouble is not None
+
+
+def test_a_snapshot_that_turns_out_to_be_no_younger_is_followed_by_another() -> None:
+    """A former owner's request was carried out late: the replica exports cover 2, taken after cover 3."""
+    machine = Machine("fra", head=3)
+    machine.later(1)
+    machine.idle(snapshot(2), source=(snapshot(3), snapshot(2)))
+    for _ in range(2):
+        assert machine.decide() == [StartTransfer("fra", LOG.snapshot_name(3))]
+        machine.see(ReplicaFailed("fra", RetryClass.REDISCOVER, "it is older than the base snapshot"))
+        machine.later(1)
+        machine.decide()
+        machine.see(SourceRead((snapshot(3), snapshot(2))))
+        machine.see(ReplicaRead("fra", snapshot(2).id))
+    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(3, 1), 3)]
+    machine.see(SnapshotTaken(snapshot(3, 1)))
+    assert StartTransfer("fra", LOG.snapshot_name(3, 1)) in machine.decide()
+
+
+def test_a_replica_that_asks_for_a_snapshot_which_is_gone_has_the_source_read_again() -> None:
+    machine = Machine("fra").idle(source=(snapshot(3),))
+    machine.decide()
+    machine.see(ReplicaFailed("fra", RetryClass.REDISCOVER, "the snapshot does not exist on the source volume"))
+    assert ReadSource() in machine.decide()
+
+
+def test_a_replica_that_was_resynchronised_to_an_older_snapshot_goes_forward_again() -> None:
+    machine = Machine("fra").idle(snapshot(3), snapshot(9))
+    machine.see(ReplicaRead("fra", snapshot(3).id))
+    actions = machine.decide()
+    assert StartTransfer("fra", LOG.snapshot_name(9)) in actions
+    assert not any(isinstance(action, Publish) for action in actions)
+    assert machine.state.replica("fra").position == 9
+
+
+def test_a_deletion_under_way_delays_no_snapshot() -> None:
+    machine = Machine("fra", rules=Rules(keep=0)).idle(snapshot(9), source=(snapshot(3), snapshot(9)))
+    assert machine.decide() == [DeleteSnapshot(snapshot(3))]
+    machine.push_and_settle(12)
+    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(12), 12)]
+    machine.see(SnapshotTaken(snapshot(12)))
+    assert machine.decide() == [StartTransfer("fra", LOG.snapshot_name(12))]
+    machine.see(SnapshotDeleted(snapshot(3).uuid))
+    assert [one.cover for one in machine.state.source.snapshots or ()] == [9, 12]
+
+
+def test_a_snapshot_that_is_due_goes_ahead_of_clean_up() -> None:
+    machine = Machine("fra", rules=Rules(keep=0)).idle(snapshot(9), source=(snapshot(3), snapshot(9)))
+    machine.push_and_settle(12)
+    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(12), 12)]
