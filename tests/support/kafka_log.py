@@ -26,6 +26,11 @@ async def make_topic(bootstrap: str, name: str, partitions: int = 1) -> None:
         answer = await admin.create_topics([NewTopic(name, partitions, 1)])
         assert [entry[1] for entry in answer.topic_errors] == [0], answer
 
+        async def is_known() -> bool:
+            return name in await admin.list_topics()
+
+        await wait_until(is_known, 20, f"{name} to be known to the broker")
+
 
 async def delete_topic(bootstrap: str, name: str) -> None:
     async with admin_of(bootstrap) as admin:

@@ -1,5 +1,8 @@
 """farshore's topics and their settings, and creating them where they are missing."""
 
+import asyncio
+import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -9,6 +12,7 @@ from farshore.errors import FarshoreError, RetryClass
 DAY_MS = 86_400_000
 _TOPIC_ALREADY_EXISTS = 36
 _ADMIN_MS = 20_000
+_ASK_AGAIN_SECONDS = 0.05
 _MOST_REPLICAS = 32_767  # Kafka protocol, CreateTopics: 16 bits
 
 
@@ -43,7 +47,8 @@ def possible_replication(brokers: int) -> int:
 async def create_missing_topics(bootstrap_servers: str, *, replication_factor: int = -1) -> list[str]:
     """Create those of farshore's topics that aren't there; returns their names. -1 is the broker's default replication.
 
-    With three or more replicas a record is acknowledged once two have it.
+    With three or more replicas a record is acknowledged once two have it. A broker hears of a topic some time after it
+    was made: this returns once one knows all.
 
     Raises FarshoreError where Kafka refuses: `create_topics` reports refusals in its answer and doesn't raise.
     """
@@ -59,9 +64,23 @@ async def create_missing_topics(bootstrap_servers: str, *, replication_factor: i
             if code not in (0, _TOPIC_ALREADY_EXISTS):
                 reason = (rest[0] if rest else None) or f"Kafka error {code}"
                 raise FarshoreError("create topic", name, reason, retry=RetryClass.OPERATOR)
-        return [topic.name for topic in missing]
+        made = [topic.name for topic in missing]
+        await _until_known(admin, made)
+        return made
     finally:
         await admin.close()
+
+
+async def _until_known(admin: AIOKafkaAdminClient, names: Collection[str]) -> None:
+    deadline = time.monotonic() + _ADMIN_MS / 1000
+    while True:
+        unknown = set(names).difference(await admin.list_topics())
+        if not unknown:
+            return
+        if time.monotonic() > deadline:
+            reason = f"made, but no broker that was asked knows it after {_ADMIN_MS // 1000} s"
+            raise FarshoreError("create topic", ", ".join(sorted(unknown)), reason, retry=RetryClass.RETRY_SOON)
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
 def _new_topic(topic: Topic, replication_factor: int) -> NewTopic:
