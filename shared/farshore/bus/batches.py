@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from farshore.bus.closing import take_exception
 from farshore.bus.outgoing import OutgoingRecord
 from farshore.bus.partition_of import partition_of
 
@@ -40,14 +41,8 @@ class Batches:
         for (topic, partition), batch in open_batches.items():
             sent.append(await self._producer.send_batch(batch, topic, partition=partition))
         for delivery in sent:
-            delivery.add_done_callback(_take_exception)
+            delivery.add_done_callback(take_exception)  # where the transaction fails before, nobody awaits them
         return sent
-
-
-def _take_exception(delivery: asyncio.Future[object]) -> None:
-    """Where the transaction fails before, nobody awaits the deliveries any more, and asyncio would complain of it."""
-    if not delivery.cancelled():
-        delivery.exception()
 
 
 def _append(batch: BatchBuilder, record: OutgoingRecord) -> bool:

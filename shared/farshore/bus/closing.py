@@ -32,11 +32,12 @@ async def asked_for(doing: Coroutine[Any, Any, None]) -> None:
 def _by_itself(doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     task = asyncio.create_task(doing)
     _going_on.add(task)
-    task.add_done_callback(_done)
+    task.add_done_callback(_going_on.discard)
+    task.add_done_callback(take_exception)
     return task
 
 
-def _done(task: asyncio.Task[Any]) -> None:
-    _going_on.discard(task)
-    if not task.cancelled():
-        task.exception()  # taken, so that asyncio doesn't complain of it
+def take_exception(future: asyncio.Future[Any]) -> None:
+    """For `add_done_callback`: asyncio doesn't complain when nobody awaits `future` any more and it fails."""
+    if not future.cancelled():
+        future.exception()

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Self
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, UnknownError
 from aiokafka.structs import OffsetAndMetadata
 
 from farshore.bus.batches import Batches
 from farshore.bus.clients import Bus
-from farshore.bus.closing import asked_for, close_within
+from farshore.bus.closing import asked_for, close_within, take_exception
 from farshore.bus.committed import committed_positions
 from farshore.bus.outgoing import OutgoingRecord
 from farshore.errors import FarshoreError, RetryClass
@@ -97,6 +97,7 @@ class ExactlyOnceStep:
         )
         try:
             await producer.begin_transaction()
+            producer._txn_manager.wait_for_transaction_end().add_done_callback(take_exception)  # it fails with the rest
             try:
                 await _write(producer, self._batches, records, positions)
             except ProducerFenced:
@@ -110,6 +111,9 @@ class ExactlyOnceStep:
             self._spent = FencedError(self._transactional_id)
             raise self._spent from error
         except KafkaError as error:
+            if _fenced_while_it_ended(error):
+                self._spent = FencedError(self._transactional_id)
+                raise self._spent from error
             too_large = isinstance(error, MessageSizeTooLargeError)
             retry = RetryClass.FINAL if too_large else RetryClass.RETRY_SOON
             reason = str(error) or type(error).__name__
@@ -120,6 +124,14 @@ class ExactlyOnceStep:
         if self._producer is None:
             raise RuntimeError("the step is not entered")
         return self._producer
+
+
+def _fenced_while_it_ended(error: KafkaError) -> bool:
+    """Whether Kafka was asked to end a transaction while it was writing down that another producer fences this one.
+
+    Kafka 4.4 then answers "unknown server error", and logs "already a pending state PREPARE_EPOCH_FENCE".
+    """
+    return isinstance(error.__cause__, UnknownError)
 
 
 async def _write(

@@ -1,6 +1,7 @@
 """The exactly-once step on a real Kafka: records and position together or neither, and no zombie gets through."""
 
 import asyncio
+import random
 
 import pytest
 from aiokafka import TopicPartition
@@ -144,6 +145,22 @@ async def test_a_zombie_in_the_middle_of_its_transaction_is_fenced(bus: Bus, top
     finally:
         await middle.stop()
     assert await values(bus, topic) == [b"whole"]
+
+
+async def test_whoever_is_fenced_is_told_so_at_whatever_moment_it_happens(bus: Bus, topic: str) -> None:
+    rng = random.Random(topic)
+    for _ in range(20):
+        async with ExactlyOnceStep(bus, topic) as zombie:
+            writing = asyncio.create_task(_write_on(zombie, topic))
+            await asyncio.wait({writing}, timeout=rng.uniform(0, 0.15))
+            async with ExactlyOnceStep(bus, topic):
+                with pytest.raises(FencedError):
+                    await writing
+
+
+async def _write_on(step: ExactlyOnceStep, topic: str) -> None:
+    while True:
+        await step.commit([record(topic, b"more", partition_by=b"%d" % number) for number in range(100)], [])
 
 
 async def test_steps_with_different_ids_dont_disturb_one_another(bus: Bus, topic: str) -> None:
