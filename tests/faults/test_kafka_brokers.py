@@ -35,10 +35,10 @@ ENVIRON = {"FARSHORE_KAFKA_SESSION_TIMEOUT": "6"}
 LANE = partition_of(b"main", range(EVENTS.partitions))
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("kafka")
-    with Cluster(folder / "data", folder / "log") as cluster:
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A test's own: what another pushed, by the same seed, was ready on other disks."""
+    with Cluster(tmp_path / "kafka", tmp_path / "kafka-log") as cluster:
         yield cluster
 
 

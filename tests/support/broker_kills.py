@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaError
+from kafka_log import admin_of
 from waiting import wait_until
 
 from farshore_cli.tools.kafka import Cluster, ask_cluster
@@ -58,10 +59,15 @@ class BrokerKills:
         os.kill(pid, number)
 
     async def bring_back(self, nodes: Collection[int]) -> None:
-        """Start killed nodes; returns when all brokers are in service for all of them."""
+        """Start killed nodes; returns when all brokers are in service for all of them, and keep all partitions again.
+
+        Before that the next kill may take the only one that has all of a partition, which then has no leader until that
+        one is back.
+        """
         for node in nodes:
             self.cluster.brokers[node - 1].launch()
         await wait_until(self._all_in_service, 60, "all brokers to be in service")
+        await wait_until(self._all_in_sync, 60, "all brokers to have all of every partition")
 
     def _all_in_service(self) -> bool:
         wanted = frozenset(range(1, len(self.cluster.brokers) + 1))
@@ -71,6 +77,12 @@ class BrokerKills:
             if view is None or view.brokers != wanted:
                 return False
         return True
+
+    async def _all_in_sync(self) -> bool:
+        async with admin_of(self.cluster.bootstrap) as admin:
+            topics = await admin.describe_topics()
+        partitions = [partition for topic in topics for partition in topic["partitions"]]
+        return all(set(partition["isr"]) == set(partition["replicas"]) for partition in partitions)
 
     async def _coordinator(self, kind: CoordinationType, name: str) -> int:
         client = await self._client()
