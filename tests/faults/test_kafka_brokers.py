@@ -143,7 +143,7 @@ async def test_no_promise_is_broken_when_a_coordinator_or_two_of_three_brokers_d
 
 
 @pytest.mark.skipif(not ROUNDS, reason="the long form: make faults")
-@pytest.mark.timeout(600 * max(ROUNDS, 1))
+@pytest.mark.timeout(1200 * max(ROUNDS, 1))
 async def test_no_promise_is_broken_over_hundreds_of_dead_brokers(cluster: Cluster, stack: LocalStack) -> None:
     report, began = FaultReport("kafka-brokers"), time.monotonic()
     rng, kills = random.Random(f"brokers {SEED}"), BrokerKills(cluster)
