@@ -4,6 +4,7 @@ Source: OCI distribution specification 1.1, "Pull" and "Content discovery".
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -22,7 +23,6 @@ from farshore.media_types import MANIFEST_TYPES
 from farshore.oci import Digest, InvalidNameError, Repository, Tag
 from farshore.registry.errors import ContentNotFoundError, RegistryAnsweredError, TimedOutError, UnreachableError
 from farshore.registry.retry_after import retry_after_seconds
-from farshore.registry.threaded_hash import ThreadedHash
 
 MAX_MANIFEST_BYTES = 8 * 1024 * 1024
 """Registries must take manifests of 4 MiB (OCI distribution 1.1, "Pushing manifests"); larger than this is refused."""
@@ -34,8 +34,6 @@ Distribution 3.1.2 panics in `_catalog` (storage/catalog.go: index out of range)
 repository has repositories below it; another page size has its boundary elsewhere.
 """
 CHUNK_BYTES = 256 * 1024
-READ_AHEAD_BYTES = 512 * 1024
-"""Of each answer, twice that at most: aiohttp's own 64 KiB stop and start the connection too often."""
 SLOWEST_BYTES_PER_SECOND = 64 * 1024
 """A blob that comes more slowly than this has timed out, even if it never falls silent."""
 _MAX_REDIRECTS = 3
@@ -80,7 +78,6 @@ class RegistryClient:
                 "Accept-Encoding": "identity",
             },  # digests are of bytes as they are stored
             auto_decompress=False,
-            read_bufsize=READ_AHEAD_BYTES,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -127,16 +124,16 @@ class RegistryClient:
 
         Reading stops soon after `limit` bytes: a blob that is longer than it should be is wrong already.
         """
-        hashing = ThreadedHash(algorithm)
+        hasher = hashlib.new(algorithm)
         size = 0
         async with self._ask("GET", f"/v2/{repository}/blobs/{digest}", expected_bytes=limit) as response:
-            async for chunk in response.content.iter_any():
-                await hashing.add(chunk)
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                hasher.update(chunk)
                 size += len(chunk)
                 if limit is not None and size > limit:
                     response.close()
                     break
-            return await hashing.finish(), size
+        return hasher.hexdigest(), size
 
     async def tags(self, repository: str) -> AsyncIterator[Tag]:
         """The repository's tags, page by page; names that aren't tags are passed over."""
