@@ -42,16 +42,20 @@ def main() -> int:
         except json.JSONDecodeError:
             print(f"{name} failed with exit code {answer.returncode}")
             return 1
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    kept = {result["name"]: result for result in known} | fresh
-    results = [kept[name] for name in BENCHMARKS if name in kept]
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        _keep(fresh[name])
     print(f"{'benchmark':<14} {'figure':>14}  reference")
     for result in (fresh[name] for name in names):
         print(f"{result['name']:<14} {_figure(result):>14}  {result['reference']}")
     print(f"all figures: {RESULTS}")
     return 0
+
+
+def _keep(result: dict[str, Any]) -> None:
+    """At once, so that a benchmark that fails later takes nothing away."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    kept = {each["name"]: each for each in known} | {result["name"]: result}
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps([kept[name] for name in BENCHMARKS if name in kept], indent=2) + "\n")
 
 
 def _figure(result: dict[str, Any]) -> str:

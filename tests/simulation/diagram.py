@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "coalescer.md"
 LIST = Path(__file__).parent / "reachable.json"
 BEGIN = "<!-- reached: written by tests/simulation/diagram.py -->"
 END = "<!-- end of reached -->"
-SCHEDULES = 6000
+SCHEDULES = 10_000
 """What `make test` runs."""
 OFTEN = 8
 """A step that so many of them reach is listed: it is then reached still when a change of the code shifts the dice."""
