@@ -10,10 +10,13 @@ import typer
 
 from farshore.errors import ConfigurationError, FarshoreError
 from farshore_cli import exit_codes
+from farshore_cli.commands.apply import apply
 from farshore_cli.commands.check import check
 from farshore_cli.commands.deadletter import deadletter
 from farshore_cli.commands.demo import demo
+from farshore_cli.commands.destroy import destroy
 from farshore_cli.commands.fence import fence
+from farshore_cli.commands.plan import plan
 from farshore_cli.commands.reconcile import reconcile
 from farshore_cli.commands.up import up
 from farshore_cli.tools.find import MissingToolError
@@ -39,6 +42,9 @@ def farshore(
 app.command()(up)
 app.command()(demo)
 app.command()(check)
+app.command()(plan)
+app.command()(apply)
+app.command()(destroy)
 app.add_typer(deadletter, name="deadletter")
 app.command()(reconcile)
 app.command()(fence)

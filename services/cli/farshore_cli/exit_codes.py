@@ -4,6 +4,8 @@ OK = 0
 FAILED = 1
 """What was asked about is not so."""
 USAGE = 2
+PENDING = 3
+"""`plan --detailed-exitcode`: there is something that apply would do."""
 UNAVAILABLE = 69
 """An outside program is missing, or Kafka or the receiver can't be reached."""
 SOFTWARE = 70

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from netapp_ontap.host_connection import HostConnection
-from netapp_ontap.resources.ems_destination import EmsDestination
+from netapp_ontap.resources.ems_destination import EmsDestination as EmsDestinationResource
 from netapp_ontap.resources.volume import Volume as VolumeResource
 
 from farshore.errors import RetryClass
 from farshore.ontap import parse
 from farshore.ontap.errors import Call, OntapError
-from farshore.ontap.model import ClusterInfo, Peer, Volume
+from farshore.ontap.model import ClusterInfo, EmsDestination, Peer, Volume
 from farshore.ontap.relationships import RelationshipCalls
 from farshore.ontap.snapshots import SnapshotCalls
 
@@ -28,7 +28,7 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
 
     async def find_volume(self, name: str) -> Volume:
         """The volume `name` of our SVM. Raises OntapError (rediscover) when there is none."""
-        found = await self._volume(name)
+        found = await self.volume(name)
         if found is None:
             raise OntapError(
                 "find volume",
@@ -58,7 +58,7 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
         in the SVM's emptiest aggregate unless `aggregate` names one. A volume of another type raises OntapError
         (final).
         """
-        found = await self._volume(name)
+        found = await self.volume(name)
         if found is None:
             wanted = {"dedupe": dedupe, "compression": compression}
             default = "both" if type == "rw" else None
@@ -66,7 +66,7 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
             body: dict[str, object] = {
                 "name": name,
                 "svm": {"name": self.settings.svm},
-                "aggregates": [{"name": aggregate or await self._emptiest_aggregate()}],
+                "aggregates": [{"name": aggregate or await self.emptiest_aggregate()}],
                 "type": type,
                 "size": size,
                 "guarantee": {"type": "none"},  # otherwise the whole size is taken at once
@@ -134,14 +134,36 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
         }
 
         def post(host: HostConnection) -> None:
-            destination = EmsDestination.from_dict(dict(body))
+            destination = EmsDestinationResource.from_dict(dict(body))
             destination.set_connection(host)
             destination.post(poll=False)
 
         reply = await self._change("create ems destination", name, Call.EMS_POST, post)
         await self._finish(reply, Call.EMS_POST)
 
-    async def _volume(self, name: str) -> Volume | None:
+    async def ems_destination(self, name: str) -> EmsDestination | None:
+        """The destination `name` of the cluster's events, if there is one."""
+        found = await self._list(
+            "find ems destination",
+            "/support/ems/destinations",
+            "name,destination,filters.name",
+            parse.ems_destination,
+            name=name,
+        )
+        return next((one for one in found if one.name == name), None)
+
+    async def send(
+        self, operation: str, subject: str, call: Call, method: str, path: str, body: Mapping[str, object] | None
+    ) -> None:
+        """Send exactly this request (`path` below `/api`), and wait for its job. Raises OntapError; where that is
+        `ambiguous` it may have been carried out."""
+        reply = await self._run(
+            operation, lambda connection: connection.send(operation, subject, call, method, path, body)
+        )
+        await self._finish(reply, call)
+
+    async def volume(self, name: str) -> Volume | None:
+        """The volume `name` of our SVM, if there is one."""
         found = await self._list(
             "find volume",
             "/storage/volumes",
@@ -151,8 +173,9 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
         )
         return next((one for one in found if one.name == name), None)
 
-    async def _emptiest_aggregate(self) -> str:
-        """ONTAP doesn't choose: `aggregates` is required of a POST."""
+    async def emptiest_aggregate(self) -> str:
+        """Where a new volume of our SVM goes; ONTAP doesn't choose: `aggregates` is required of a POST. Raises
+        OntapError (operator) where there is none."""
         assigned = await self._list(
             "find svm", "/svm/svms", "name,aggregates.name", parse.svm_aggregates, name=self.settings.svm
         )
@@ -188,5 +211,5 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
         except OntapError as error:
             if not error.ambiguous and error.retry is not RetryClass.REDISCOVER:
                 raise
-            if await self._volume(name) is None:
+            if await self.volume(name) is None:
                 raise

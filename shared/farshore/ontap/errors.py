@@ -32,9 +32,11 @@ class Call(StrEnum):
     SNAPSHOT_DELETE = "snapshot delete"
     VOLUME_POST = "volume post"
     VOLUME_PATCH = "volume patch"
+    VOLUME_DELETE = "volume delete"
     POLICY_POST = "policy post"
     POLICY_PATCH = "policy patch"
     EMS_POST = "ems post"
+    EMS_PATCH = "ems patch"
 
 
 NAME_EXISTS = 525059

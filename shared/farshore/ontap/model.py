@@ -82,6 +82,10 @@ class Volume:
     """Bytes that its content takes at rest, after deduplication and compression."""
     logical_used: int | None
     """Bytes of content before storage efficiency; None where the cluster doesn't say."""
+    dedupe: str | None = None
+    """Deduplication at rest: `background`, `inline`, `both`, `mixed`, `none`; None where the cluster doesn't say."""
+    compression: str | None = None
+    """Compression at rest, in the same words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,8 @@ class Relationship:
     """State of the active transfer, or how the last one ended; None before the first."""
     total_transfer_bytes: int
     """What crossed the network since the relationship exists."""
+    policy: str | None = None
+    """Name of its policy; None where the cluster doesn't say."""
 
     @property
     def transferring(self) -> bool:
@@ -162,6 +168,16 @@ class Policy:
     network_compression: bool
     copy_all_source_snapshots: bool
     """Whether a plain update sends every source snapshot that is newer than the common one."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmsDestination:
+    """Where a cluster posts its events."""
+
+    name: str
+    url: str
+    filters: tuple[str, ...]
+    """Names of the EMS filters that choose what is posted."""
 
 
 @dataclass(frozen=True, slots=True)

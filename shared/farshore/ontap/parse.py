@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from farshore.ontap.model import (
     Aggregate,
     ClusterInfo,
+    EmsDestination,
     Job,
     JobState,
     Peer,
@@ -37,9 +38,12 @@ SNAPSHOT_FIELDS = "name,uuid,version_uuid,create_time,owners"
 TRANSFER_FIELDS = "uuid,state,snapshot,bytes_transferred,network_compression_ratio,end_time,error_info"
 RELATIONSHIP_FIELDS = (
     "uuid,state,healthy,unhealthy_reason,source.path,destination.path,exported_snapshot,lag_time,"
-    "transfer.uuid,transfer.state,total_transfer_bytes"
+    "transfer.uuid,transfer.state,total_transfer_bytes,policy.name"
 )
-VOLUME_FIELDS = "uuid,name,svm.name,type,state,nas.path,size,space.used,space.logical_space.used"
+VOLUME_FIELDS = (
+    "uuid,name,svm.name,type,state,nas.path,size,space.used,space.logical_space.used,efficiency.dedupe,"
+    "efficiency.compression"
+)
 POLICY_FIELDS = "uuid,name,network_compression_enabled,copy_all_source_snapshots"
 JOB_FIELDS = "uuid,state,message,code,error"
 
@@ -97,6 +101,7 @@ def relationship(record: Record) -> Relationship:
         transfer_uuid=current.get("uuid") if current.get("state") in _ACTIVE else None,
         transfer_state=_state(TransferState, current["state"]) if "state" in current else None,
         total_transfer_bytes=record.get("total_transfer_bytes", 0),
+        policy=record.get("policy", {}).get("name"),
     )
 
 
@@ -121,6 +126,8 @@ def volume(record: Record) -> Volume:
         size=record.get("size", 0),
         used=space.get("used", 0),
         logical_used=space.get("logical_space", {}).get("used"),
+        dedupe=record.get("efficiency", {}).get("dedupe"),
+        compression=record.get("efficiency", {}).get("compression"),
     )
 
 
@@ -131,6 +138,11 @@ def policy(record: Record) -> Policy:
         network_compression=record.get("network_compression_enabled", False),
         copy_all_source_snapshots=record.get("copy_all_source_snapshots", False),
     )
+
+
+def ems_destination(record: Record) -> EmsDestination:
+    filters = tuple(one["name"] for one in record.get("filters", ()))
+    return EmsDestination(record["name"], record.get("destination", ""), filters)
 
 
 def job(record: Record) -> Job:

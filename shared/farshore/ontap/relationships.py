@@ -42,19 +42,19 @@ class RelationshipCalls(TransferCalls):
         What a policy copies can't be changed once it exists (`copy_all_source_snapshots` is create-only): another value
         raises OntapError (final).
         """
-        policy = await self._policy(name)
+        policy = await self.policy(name)
         if policy is None:
             try:
                 await self._post_policy(name, network_compression, copy_all_source_snapshots)
             except OntapError as error:  # somebody may have been faster
                 if not error.ambiguous and error.retry is not RetryClass.REDISCOVER:
                     raise
-                policy = await self._policy(name)
+                policy = await self.policy(name)
                 if policy is None:
                     raise
             else:
                 policy = await self._until(
-                    lambda: self._policy(name), lambda found: found is not None, what=f"policy {name}", deadline=30.0
+                    lambda: self.policy(name), lambda found: found is not None, what=f"policy {name}", deadline=30.0
                 )
         if policy is None or policy.copy_all_source_snapshots != copy_all_source_snapshots:
             raise OntapError(
@@ -246,7 +246,8 @@ class RelationshipCalls(TransferCalls):
         reply = await self._change("change relationship", f"{uuid} to {state}", Call.RELATIONSHIP_PATCH, patch)
         await self._finish(reply, Call.RELATIONSHIP_PATCH, deadline=deadline)
 
-    async def _policy(self, name: str) -> Policy | None:
+    async def policy(self, name: str) -> Policy | None:
+        """The policy `name` of our SVM, if there is one."""
         found = await self._list(
             "find policy",
             "/snapmirror/policies",

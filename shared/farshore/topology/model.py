@@ -33,6 +33,15 @@ class SiteModel(StrEnum):
     CLOUD = "cloud"
 
 
+class EventDestination(_Part):
+    """Where a cluster posts its own events; farshore needs none, an alarm system may."""
+
+    url: HttpUrl
+    """What the cluster posts to, as XML."""
+    filters: list[str] = Field(default=["important-events"], min_length=1)
+    """EMS filters that exist on the cluster and choose what is posted."""
+
+
 class Cluster(_Part):
     """The ONTAP cluster and SVM that hold a site's volumes."""
 
@@ -52,6 +61,8 @@ class Cluster(_Part):
     """How many transfers farshore lets this cluster receive at once."""
     max_requests: StrictInt = Field(default=8, ge=1, le=64)
     """How many requests farshore sends to this cluster at once."""
+    ems: EventDestination | None = None
+    """Where `farshore apply` has the cluster post its events; nowhere when left out."""
 
 
 class Edge(_Part):

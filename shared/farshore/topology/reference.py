@@ -21,6 +21,7 @@ _PLACES = {
     "Topology": "The file",
     "Site": "sites.NAME",
     "Cluster": "sites.NAME.ontap",
+    "EventDestination": "sites.NAME.ontap.ems",
     "Edge": "sites.NAME.edge",
     "Registry": "registries.NAME",
     "Primary": "registries.NAME.primary",

@@ -44,7 +44,8 @@ def test_the_schema_is_a_schema() -> None:
 
 def test_there_is_an_example_of_each_shape_and_the_page_names_each() -> None:
     names = {path.name for path in EXAMPLES}
-    assert {"one-site.yaml", "hub-and-spokes.yaml", "cascade.yaml", "two-primaries.yaml"} <= names
+    shapes = {"one-site", "hub-and-spokes", "cascade", "two-primaries", "several-primaries", "hybrid"}
+    assert {f"{shape}.yaml" for shape in shapes} <= names
     page = (DOCS / PAGE).read_text(encoding="utf-8")
     assert [name for name in names if f"examples/{name}" not in page] == []
 
@@ -65,6 +66,12 @@ def test_the_examples_have_the_shapes_that_the_page_promises() -> None:
     assert [entry.source_site for entry in example("cascade").relationships("main")] == ["nyc", "fra", "ams"]
     two = example("two-primaries")
     assert {registry.primary.site for registry in two.registries.values()} == {"nyc", "fra"}
+    several = example("several-primaries")
+    assert {registry.primary.site for registry in several.registries.values()} == set(several.sites)
+    assert {len(registry.replicas) for registry in several.registries.values()} == {2}
+    hybrid = example("hybrid").sites.values()
+    assert {site.model for site in hybrid} == {"on-prem", "adjacent", "cloud"}
+    assert all(site.ontap.max_transfers < 50 and site.ontap.timeout > 10 for site in hybrid if site.model == "cloud")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Options that commands share."""
 
 import os
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -28,6 +29,25 @@ Replication = Annotated[
         envvar="FARSHORE_KAFKA_REPLICATION",
         callback=_possible,
         help="How many brokers keep a topic that is created now; -1 leaves it to Kafka.",
+    ),
+]
+
+
+_UNITS = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def bytes_of(text: str) -> int:
+    """Parses an option that is a size: `500GiB`, `2TiB`."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})(MiB|GiB|TiB)", text)
+    if match is None:
+        raise typer.BadParameter("not a size: write a whole number and MiB, GiB or TiB")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+VolumeSize = Annotated[
+    int,
+    typer.Option(
+        parser=bytes_of, metavar="SIZE", help="Of volumes that are made; they are thin, and take what they hold."
     ),
 ]
 

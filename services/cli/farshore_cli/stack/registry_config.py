@@ -39,19 +39,24 @@ def registry_config(
     else:
         storage["delete"] = {"enabled": True}
     if notify is not None:
-        document["notifications"] = {
-            "events": {"includereferences": True},
-            "endpoints": [
-                {
-                    "name": "farshore",
-                    "url": notify.url,
-                    "headers": {"Authorization": [f"Bearer {notify.token}"]},
-                    "timeout": "5s",
-                    "threshold": 3,
-                    "backoff": "1s",
-                    "ignoredmediatypes": ["application/octet-stream"],
-                    "ignore": {"actions": ["pull"]},
-                }
-            ],
-        }
+        document["notifications"] = notification_settings(notify)
     return yaml.safe_dump(document, sort_keys=False)
+
+
+def notification_settings(target: NotificationTarget) -> dict[str, Any]:
+    """The `notifications` of a primary's registry."""
+    return {
+        "events": {"includereferences": True},
+        "endpoints": [
+            {
+                "name": "farshore",
+                "url": target.url,
+                "headers": {"Authorization": [f"Bearer {target.token}"]},
+                "timeout": "5s",
+                "threshold": 3,
+                "backoff": "1s",
+                "ignoredmediatypes": ["application/octet-stream"],
+                "ignore": {"actions": ["pull"]},
+            }
+        ],
+    }

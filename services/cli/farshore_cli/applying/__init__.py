@@ -1,0 +1,1 @@
+"""From empty SVMs to what a topology says: facts, plan, calls."""
