@@ -86,7 +86,7 @@ async def test_a_policy_is_made_once_and_its_compression_corrected(fra: OntapClu
     made = await asyncio.gather(*(fra.ensure_policy(unique, network_compression=False) for _ in range(3)))
     assert len(set(made)) == 1
     assert await fra.ensure_policy(unique, network_compression=True) == made[0]
-    found = await fra._policy(unique)
+    found = await fra.policy(unique)
     assert found is not None
     assert found.network_compression
     with pytest.raises(OntapError, match="can't be changed") as caught:
