@@ -140,6 +140,24 @@ MUTANTS = {
         "(s for s in state.source.snapshots or () if exported and s is state.source.newest)",
         "the far end of a cascade asks in vain, and falls behind",
     ),
+    "a cascade's third hop takes what the first one has": Mutant(
+        "decide",
+        "exported = state.replica(replica.upstream).exported",
+        "exported = state.replicas[0].exported",
+        "the far end of a long cascade asks in vain, and falls behind",
+    ),
+    "what the end of a cascade rests on is deleted": Mutant(
+        "decide",
+        "if snapshot.id == replica.exported or snapshot.id.name == replica.target:",
+        "if replica.upstream is None and replica.exported == snapshot.id or snapshot.id.name == replica.target:",
+        "a slow site's content is no longer proved, nor could it go on from the primary when its upstream is lost",
+    ),
+    "the end of a cascade waits for the source": Mutant(
+        "decide",
+        "return state.source.began_at < replica.younger_than and replica.upstream is None",
+        "return state.source.began_at < replica.younger_than",
+        "after an update by hand, the end of a cascade stays behind until the next push",
+    ),
     "a transfer that runs is forgotten": Mutant(
         "apply_replica",
         "activity=Activity.TRANSFERRING,\n        transfer",

@@ -84,8 +84,11 @@ class Faults:
 class World:
     """The truth of one schedule."""
 
-    def __init__(self, rng: random.Random, sites: dict[str, str | None], *, copies_all: bool) -> None:
+    def __init__(
+        self, rng: random.Random, sites: dict[str, str | None], *, copies_all: bool, calm: bool = False
+    ) -> None:
         self.rng = rng
+        self.calm = calm
         self.now = 0.0
         self.copies_all = copies_all
         self.own: list[bool] = []  # per offset: is it an event of our registry?
@@ -150,11 +153,18 @@ class World:
         return snapshot
 
     def is_base(self, snapshot: TrueSnapshot) -> bool:
-        """Whether a relationship owns the snapshot, so that ONTAP refuses to delete it."""
+        """Whether a relationship of the source owns the snapshot, so that ONTAP refuses to delete it there."""
+        return self._rests_on(None, snapshot)
+
+    def _rests_on(self, upstream: str | None, snapshot: TrueSnapshot) -> bool:
+        """Whether a destination right behind `upstream` (the source, where None) exports or is getting the snapshot."""
         return any(
             d.exported is snapshot or (d.running is not None and d.running.snapshot is snapshot)
-            for d in self.destinations.values()
+            for d in self._behind(upstream)
         )
+
+    def _behind(self, upstream: str | None) -> list[Destination]:
+        return [d for d in self.destinations.values() if d.upstream == upstream]
 
     def delete_snapshot(self, uuid: str) -> bool:
         """Delete if it isn't busy; gone counts as deleted."""
@@ -165,6 +175,8 @@ class World:
                     return False
                 if not snapshot.name.startswith("farshore-") or snapshot.name == "farshore-keep-this":
                     raise InvariantError(f"{snapshot.name} was deleted, which somebody else took")
+                if self.calm and any(d.exported is snapshot for d in self.destinations.values()):
+                    raise InvariantError(f"{snapshot.name} was deleted, which the end of a cascade rests on")
                 self.source.remove(snapshot)
                 break
         return True
@@ -181,6 +193,19 @@ class World:
             destination.failed_transfers[running.uuid] = "aborted"
         else:
             destination.export(running.snapshot)
+            self._retire(destination)
+
+    def _retire(self, destination: Destination) -> None:
+        """What the policy gives up after an update: what the source of the relationship no longer has, or all but the
+        newest. The base of a cascade from here stays, whatever became of it upstream."""
+        upstream = self.source
+        if destination.upstream is not None:
+            upstream = self.destinations[destination.upstream].held
+        destination.held = [
+            s
+            for s in destination.held
+            if s is destination.exported or (self.copies_all and s in upstream) or self._rests_on(destination.site, s)
+        ]
 
     def start_transfer(self, destination: Destination, name: str, duration: float, fails: bool) -> str | None:
         """Start a transfer; returns its uuid, or None where ONTAP refuses."""
@@ -195,24 +220,36 @@ class World:
         return self._begin_transfer(destination, snapshot, duration, fails)
 
     def _offered(self, destination: Destination, name: str) -> TrueSnapshot | None:
-        """The snapshot of that name, unless it is older than what source and destination have in common."""
+        """The snapshot of that name, unless it is older than what source and destination have in common, or there is
+        nothing in common."""
         source = self.source
         if destination.upstream is not None:
             upstream = self.destinations[destination.upstream]
+            if upstream.unreachable_until > self.now:
+                return None
             self.settle_transfer(upstream)
             exported = upstream.exported
             source = [s for s in upstream.held if exported is not None and s.serial <= exported.serial]
         common = max((s.serial for s in destination.held if s in source), default=0)
+        if destination.exported is not None and not common:
+            return None
         return next((s for s in source if s.name == name and s.serial >= common), None)
 
     def update_by_hand(self, destination: Destination, duration: float, fails: bool) -> None:
         """A plain update: it takes a snapshot of its own.
 
         Under a policy that copies all it brings those before it first; they stay, not exported, also when it fails.
+        One of a cascade takes what its upstream exports.
         """
         self.settle_transfer(destination)
+        if destination.upstream is not None:
+            exported = self.destinations[destination.upstream].exported
+            idle = destination.running is None and destination.paused_until <= self.now
+            if exported is not None and idle and self._offered(destination, exported.name) is exported:
+                self._begin_transfer(destination, exported, duration, fails)
+            return
         snapshot = self.take_snapshot(f"snapmirror.{self._serial}")
-        if destination.running is None and destination.paused_until <= self.now and destination.upstream is None:
+        if destination.running is None and destination.paused_until <= self.now:
             if self.copies_all and destination.exported is not None:  # a baseline that fails leaves nothing behind
                 base = destination.exported.serial
                 destination.held += [
@@ -221,12 +258,19 @@ class World:
             self._begin_transfer(destination, snapshot, duration, fails)
 
     def resync_to_older(self, destination: Destination) -> None:
-        """A person sets a replica back to an older snapshot that both sides have."""
+        """A person sets a replica back to an older snapshot that both sides have.
+
+        Not behind what a cascade from here rests on: its end would have to be set back first.
+        """
         self.settle_transfer(destination)
         exported = destination.exported
-        older = [
-            s for s in destination.held if exported is not None and s.serial < exported.serial and s in self.source
-        ]
+        if exported is None:
+            return
+        source = self.source
+        if destination.upstream is not None:
+            source = self.destinations[destination.upstream].held
+        rests = max((s.serial for s in destination.held if self._rests_on(destination.site, s)), default=0)
+        older = [s for s in destination.held if rests <= s.serial < exported.serial and s in source]
         if older and destination.running is None:
             destination.exported = self.rng.choice(older)
             destination.held = [s for s in destination.held if s.serial <= destination.exported.serial]

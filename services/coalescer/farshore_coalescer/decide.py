@@ -15,6 +15,7 @@ state. For one registry volume:
    proves nothing gets a snapshot that was begun after that was seen, so that it is younger for certain.
 4. Publish arrivals up to the cover that a reading of the replica proved (proof.py), from the position that Kafka holds.
 5. Delete source snapshots that nothing needs: not the newest, not a base or target of a replica, not the last `keep`.
+   ONTAP itself keeps the source only from deleting the bases of its own relationships, not those of a cascade's end.
    A deletion can take long: it begins when the source has nothing better to do, and nothing waits for its end.
 
 Everything that is not known is read first; a lost answer makes it unknown again. Failures wait by their class: soon
@@ -215,8 +216,12 @@ def _is_needed(state: State, snapshot: Snapshot) -> bool:
 
 
 def _may_be_base(state: State, replica: Replica, cover: int) -> bool:
-    """Whether a replica that has not been read yet may rest on the snapshot of `cover`."""
-    return (replica.position or 0) <= cover <= state.source.known_before
+    """Whether a replica that has not been read yet may rest on the snapshot of `cover`.
+
+    A position moves on by other registries' events alone, beyond what is exported. ONTAP keeps a base of the source's
+    own relationships all the same; of what the end of a cascade rests on it knows nothing there.
+    """
+    return (replica.upstream is not None or (replica.position or 0) <= cover) and cover <= state.source.known_before
 
 
 def _kept_covers(state: State) -> list[int]:

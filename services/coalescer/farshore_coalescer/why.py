@@ -27,8 +27,10 @@ def _reason(state: State, replica: Replica, now: float) -> str:
         return f"the transfer of {replica.target} is being started"
     if replica.activity is Activity.WAITING_FOR_SLOT:
         return "its cluster receives as many transfers as it may"
-    if state.source.trouble is not None:
+    if state.source.trouble is not None and replica.upstream is None:
         return f"the source volume: {state.source.trouble}"
+    if (waiting := _upstream_behind(state, replica, now)) is not None:
+        return waiting
     if replica.activity is Activity.IDLE and (holding := state.holding(now)):
         fence = max(holding, key=lambda one: one.seen_at + one.limit)
         left = fence.seen_at + fence.limit - now
@@ -36,3 +38,16 @@ def _reason(state: State, replica: Replica, now: float) -> str:
     if replica.activity is Activity.IDLE:
         return "it waits for the next snapshot"
     return "its relationship is being read"
+
+
+def _upstream_behind(state: State, replica: Replica, now: float) -> str | None:
+    """What keeps the upstream of an idle end of a cascade, hop by hop; None where that has nothing newer to wait for.
+
+    While a relationship is being read nothing is said of its upstream: there may be something to take from it.
+    """
+    if replica.upstream is None or replica.activity is not Activity.IDLE:
+        return None
+    upstream = state.replica(replica.upstream)
+    if upstream.proven > replica.proven or upstream.proven >= state.seen.dirty:
+        return None
+    return f"it waits for {upstream.site}: {_reason(state, upstream, now)}"

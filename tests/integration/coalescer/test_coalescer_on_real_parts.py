@@ -62,11 +62,32 @@ async def test_a_dead_replica_delays_nobody_and_catches_up(tmp_path: Path) -> No
         assert set((await world.arrived("syd")).values()) == {1}
 
 
-async def test_a_cascade_goes_on_from_its_upstream(tmp_path: Path) -> None:
-    async with coalescer_world(tmp_path, via={"syd": "fra"}) as world:
+async def test_three_hops_take_from_one_another_and_nothing_more_from_the_primary(tmp_path: Path) -> None:
+    sites, via = ("nyc", "fra", "ams", "syd"), {"ams": "fra", "syd": "ams"}
+    async with coalescer_world(tmp_path, sites, via=via) as world:
         await world.announce()
         await world.wait_for_arrivals("syd", world.announced_ids)
-        assert same_content(world, "syd", 0)
+        ams = world.simulators["ams"]
+        relationship = "/api/snapmirror/relationships/{uuid}".format(
+            **ams.request("GET", "/api/snapmirror/relationships")["records"][0]
+        )
+        ams.request("PATCH", relationship, {"state": "paused"})
+        await world.announce(size=1_000_000)
+        await world.wait_for_arrivals("fra", world.announced_ids)
+        await wait_until(
+            lambda: "it waits for ams: the relationship is paused" in str(world.coalescer.status("syd")),
+            30,
+            "the last hop to say which one it waits for",
+        )
+        for site in ("ams", "syd"):
+            assert "event-1" not in await world.arrived(site)
+        expected = world.path("nyc", 1).read_bytes()
+        world.simulators["nyc"].kill()  # what the hops behind fra still lack, fra alone can give
+        ams.request("PATCH", relationship, {"state": "snapmirrored"})
+        await world.wait_for_arrivals("syd", world.announced_ids, within_seconds=90)
+        for site in world.replicas:
+            assert set((await world.arrived(site)).values()) == {1}
+            assert world.path(site, 1).read_bytes() == expected
 
 
 async def test_old_snapshots_are_deleted(tmp_path: Path) -> None:

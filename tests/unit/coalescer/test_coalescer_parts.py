@@ -8,7 +8,7 @@ from farshore_coalescer.coalescer import registries_of
 from farshore_coalescer.deduplicate import Recent
 from farshore_coalescer.slots import Slots
 from farshore_coalescer.snapshot_names import Log, is_ours
-from farshore_coalescer.state import Extent, Replica, Rules, State
+from farshore_coalescer.state import Activity, Extent, Replica, Rules, State
 from farshore_coalescer.why import why_behind
 
 
@@ -95,6 +95,22 @@ def test_why_behind_names_the_trouble() -> None:
         == "8 offsets behind: the relationship is paused: resume it; looked at again in 20.0 s"
     )
     assert why_behind(state, replica._replace(position=10), 10.0) is None
+
+
+def test_why_behind_follows_a_cascade_to_the_hop_that_is_stuck() -> None:
+    fra = Replica("fra", position=2, trouble="the relationship is paused: resume it", look_at=30.0)
+    ams = Replica("ams", "fra", position=2, activity=Activity.IDLE)
+    syd = Replica("syd", "ams", position=2, activity=Activity.IDLE)
+    state = State.begin(Log("0a1b2c3d", 0), Rules(), (fra, ams, syd), 10, 0.0)._replace(seen=Extent(10, 10, 0))
+    paused = "the relationship is paused: resume it; looked at again in 20.0 s"
+    assert why_behind(state, syd, 10.0) == f"8 offsets behind: it waits for ams: it waits for fra: {paused}"
+
+
+def test_why_behind_blames_no_upstream_that_has_done_its_part() -> None:
+    fra = Replica("fra", position=10, proven=10, activity=Activity.IDLE)
+    ams = Replica("ams", "fra", position=2, activity=Activity.WAITING_FOR_SLOT)
+    state = State.begin(Log("0a1b2c3d", 0), Rules(), (fra, ams), 10, 0.0)._replace(seen=Extent(10, 10, 0))
+    assert why_behind(state, ams, 10.0) == "8 offsets behind: its cluster receives as many transfers as it may"
 
 
 def test_a_relationship_that_leaves_after_it_was_called_passes_the_call_on() -> None:

@@ -319,6 +319,36 @@ def test_a_cascade_takes_what_its_upstream_holds() -> None:
     assert StartTransfer("ams", LOG.snapshot_name(3)) in actions
 
 
+def test_each_hop_takes_what_the_one_before_holds() -> None:
+    machine = Machine("fra", "ams", "syd", upstream={"ams": "fra", "syd": "ams"})
+    machine.idle(source=(snapshot(3), snapshot(8)))
+    machine.see(ReplicaRead("fra", snapshot(8).id))
+    machine.see(ReplicaRead("ams", snapshot(3).id))
+    actions = machine.decide()
+    assert StartTransfer("ams", LOG.snapshot_name(8)) in actions
+    assert StartTransfer("syd", LOG.snapshot_name(3)) in actions
+
+
+def test_what_the_end_of_a_cascade_rests_on_stays_at_the_source() -> None:
+    machine = Machine("fra", "ams", upstream={"ams": "fra"}, rules=Rules(keep=0))
+    machine.idle(source=(snapshot(3), snapshot(5), snapshot(8)))
+    machine.see(ReplicaRead("fra", snapshot(8).id))
+    machine.see(ReplicaRead("ams", snapshot(3).id))
+    assert [action for action in machine.decide() if isinstance(action, DeleteSnapshot)] == [
+        DeleteSnapshot(snapshot(5))
+    ]
+
+
+def test_until_a_replica_is_read_it_may_rest_on_what_its_position_has_passed() -> None:
+    machine = Machine("fra", "ams", upstream={"ams": "fra"}, rules=Rules(keep=0))
+    machine.decide()
+    machine.see(SourceRead((snapshot(3), snapshot(8))))
+    machine.see(PositionRead("fra", 9))
+    machine.see(PositionRead("ams", 9))  # it moved on by other registries' events, far beyond what is exported
+    machine.see(ReplicaRead("fra", snapshot(8).id))
+    assert not any(isinstance(action, DeleteSnapshot) for action in machine.decide())
+
+
 def test_snapshots_that_nothing_needs_are_deleted_one_by_one() -> None:
     machine = Machine("fra", rules=Rules(keep=1)).idle(snapshot(1), snapshot(2), snapshot(3), snapshot(9))
     deleted = machine.decide()
