@@ -18,6 +18,7 @@ from farshore_cli.commands.destroy import destroy
 from farshore_cli.commands.fence import fence
 from farshore_cli.commands.plan import plan
 from farshore_cli.commands.reconcile import reconcile
+from farshore_cli.commands.status import status
 from farshore_cli.commands.up import up
 from farshore_cli.tools.find import MissingToolError
 
@@ -45,6 +46,7 @@ app.command()(check)
 app.command()(plan)
 app.command()(apply)
 app.command()(destroy)
+app.command()(status)
 app.add_typer(deadletter, name="deadletter")
 app.command()(reconcile)
 app.command()(fence)

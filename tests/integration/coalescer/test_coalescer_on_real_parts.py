@@ -1,16 +1,28 @@
 """The coalescer with a real Kafka, the real ONTAP client and simulated clusters that move real bytes."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from coalescer_world import World, coalescer_world
+from farshore_command import farshore
 from waiting import wait_until
+
+from farshore_cli import exit_codes
 
 pytestmark = pytest.mark.integration
 
 
 def same_content(world: World, site: str, number: int) -> bool:
     return world.path(site, number).read_bytes() == world.path(world.primary, number).read_bytes()
+
+
+async def hops_of(world: World) -> tuple[int, dict[str, dict[str, Any]]]:
+    """What `farshore status` ends with and says, by site."""
+    arguments = ("--topology", str(world.topology), "--kafka", world.broker.bootstrap, "--output", "json")
+    done = await farshore("status", *arguments, "--coalescer", world.coalescer.url)
+    return done.code, {hop["site"]: hop for hop in json.loads(done.out)["hops"]}
 
 
 async def test_a_burst_of_events_arrives_everywhere_with_few_transfers(tmp_path: Path) -> None:
@@ -81,6 +93,15 @@ async def test_three_hops_take_from_one_another_and_nothing_more_from_the_primar
         )
         for site in ("ams", "syd"):
             assert "event-1" not in await world.arrived(site)
+        code, hops = await hops_of(world)
+        assert code == exit_codes.FAILED
+        assert [hops[site]["state"] for site in via] == ["trouble", "behind"]
+        assert [(hops[site]["from"], hops[site]["hop"]) for site in world.replicas] == [
+            ("nyc", 1),
+            ("fra", 2),
+            ("ams", 3),
+        ]
+        assert hops["fra"]["bytes_transferred"] > 1_000_000 > hops["ams"]["bytes_transferred"] > 0
         expected = world.path("nyc", 1).read_bytes()
         world.simulators["nyc"].kill()  # what the hops behind fra still lack, fra alone can give
         ams.request("PATCH", relationship, {"state": "snapmirrored"})
@@ -88,6 +109,12 @@ async def test_three_hops_take_from_one_another_and_nothing_more_from_the_primar
         for site in world.replicas:
             assert set((await world.arrived(site)).values()) == {1}
             assert world.path(site, 1).read_bytes() == expected
+        code, hops = await hops_of(world)
+        assert (code, {hop["state"] for hop in hops.values()}) == (exit_codes.OK, {"ok"})
+        assert all(hop["bytes_transferred"] > 1_000_000 for hop in hops.values())
+        world.coalescer.kill()
+        code, hops = await hops_of(world)
+        assert (code, {hop["state"] for hop in hops.values()}) == (exit_codes.UNKNOWN, {"ok"})
 
 
 async def test_old_snapshots_are_deleted(tmp_path: Path) -> None:

@@ -1,17 +1,15 @@
 """Which fences are up: raised within the last days, not lifted, and not said to be over."""
 
-import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from farshore.bus.clients import Bus
-from farshore.bus.topics import EVENTS, TRANSFERS, Topic
+from farshore.bus.topics import EVENTS, TRANSFERS
 from farshore.records.cloudevent import MalformedRecordError
 from farshore.records.fences import LIFTED_TYPE, LONGEST_SECONDS, RAISED_TYPE, FenceLifted, FenceRaised
 from farshore_cli.fences.raise_and_lift import status_of
+from farshore_cli.recent import recent_records
 
 _LOOK_BACK_SECONDS = 2 * LONGEST_SECONDS
 """Fences last a day at most; the other day is for clocks that differ and restarts that prolong one."""
@@ -37,7 +35,7 @@ class Standing:
 async def fences_up(bus: Bus, registries: Collection[str]) -> list[Standing]:
     """The fences of these registries that are up, oldest first."""
     found: dict[str, Standing] = {}
-    async for kind, value in _recent(bus, EVENTS):
+    async for kind, value in recent_records(bus, EVENTS, _LOOK_BACK_SECONDS):
         try:
             if kind == RAISED_TYPE.encode():
                 raised = FenceRaised.from_json(value, EVENTS.name)
@@ -47,7 +45,7 @@ async def fences_up(bus: Bus, registries: Collection[str]) -> list[Standing]:
                 found.pop(FenceLifted.from_json(value, EVENTS.name).fence, None)
         except MalformedRecordError:
             continue
-    async for kind, value in _recent(bus, TRANSFERS):
+    async for kind, value in recent_records(bus, TRANSFERS, _LOOK_BACK_SECONDS):
         status = status_of(kind, value)
         if status is None or status.fence not in found:
             continue
@@ -56,25 +54,3 @@ async def fences_up(bus: Bus, registries: Collection[str]) -> list[Standing]:
         else:
             del found[status.fence]
     return list(found.values())
-
-
-async def _recent(bus: Bus, topic: Topic) -> AsyncIterator[tuple[bytes | None, bytes]]:
-    """Type and value of the records that were written lately, partition by partition."""
-    consumer: AIOKafkaConsumer = bus.reader()
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        consumer.assign(partitions)
-        since = int((time.time() - _LOOK_BACK_SECONDS) * 1000)
-        starts = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
-        ends = await consumer.end_offsets(partitions)
-        for partition in partitions:
-            start = starts[partition]
-            consumer.seek(partition, start.offset if start is not None else ends[partition])
-        for partition in partitions:
-            while await consumer.position(partition) < ends[partition]:
-                batch = await consumer.getmany(partition, timeout_ms=500)
-                for record in batch.get(partition, []):
-                    yield dict(record.headers).get("ce_type"), record.value or b""
-    finally:
-        await consumer.stop()

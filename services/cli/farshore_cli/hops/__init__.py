@@ -1,0 +1,1 @@
+"""What each hop of the distribution costs, how far it lags, and what troubles it."""
