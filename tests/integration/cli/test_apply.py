@@ -122,7 +122,7 @@ async def test_the_commands_make_a_distribution_of_empty_svms_by_the_planned_cal
     (primary,) = [one for one in after["nyc /api/storage/volumes"] if one["type"] == "rw"]
     assert primary["efficiency"] == {"dedupe": "both", "compression": "both"}
     assert_nothing_is_doubled(simulators)
-    nothing = {"steps": [], "baselines": [], "differences": []}
+    nothing: dict[str, list[object]] = {"steps": [], "baselines": [], "differences": []}
     assert await told("plan", file, "--detailed-exitcode") == (0, nothing)
     assert (await told("apply", file))[1]["done"] == []
     assert everything(simulators) == after

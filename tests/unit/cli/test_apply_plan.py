@@ -151,6 +151,6 @@ def test_only_a_replica_that_feeds_nobody_is_destroyed() -> None:
         {"relationships": {"registry_main": relationship(source="other:volume")}},
         {"relationships": {"registry_main": running}},
     ):
-        changed = world | {"waw": replace(at(world, "waw"), **change)}  # type: ignore[arg-type]
+        changed = world | {"waw": replace(at(world, "waw"), **change)}
         assert not destruction(topology, changed, last).steps
         assert destruction(topology, changed, last).has(Consequence.BLOCKED)

@@ -73,7 +73,7 @@ async def _age(log: RangeReader, registry: str, start: int, end: int) -> float |
             return None
         for record in records:
             if record.key == registry.encode() and dict(record.headers).get("ce_type") not in ABOUT_REGISTRY_TYPES:
-                return max(0.001, time.time() - record.timestamp / 1000)
+                return max(0.001, time.time() - float(record.timestamp) / 1000)
         seen += len(records)
         if seen >= _MOST_RECORDS:
             return None
