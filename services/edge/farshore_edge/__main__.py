@@ -23,6 +23,7 @@ def main() -> None:
             error_log=arguments.error_log,
             temp_dir=arguments.temp_dir,
             ca_file=arguments.ca_file,
+            hold_dir=arguments.hold_dir,
         )
         text = render(load_topology(arguments.topology), arguments.site, runtime)
     except ConfigurationError as error:
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--error-log", type=Path, default=defaults.error_log)
     command.add_argument("--temp-dir", type=Path, default=defaults.temp_dir)
     command.add_argument("--ca-file", type=Path, default=defaults.ca_file)
+    command.add_argument("--hold-dir", type=Path, default=defaults.hold_dir)
     return parser
 
 

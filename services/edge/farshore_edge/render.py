@@ -7,13 +7,19 @@ The rules, and why (each was tried against real clients):
   tag links in place, and a snapshot can catch one empty.
 - Tags, lists, `/v2/` and HEAD of blobs ask the primary first. A stale "exists" would make a client skip its upload or
   its tag (crane does), and the write would be lost. When the primary can't be reached, the replica answers, marked
-  `Warning: 110`.
+  `Warning: 110`. A HEAD of a tag then has no digest: a pusher that asks for it would take the replica's for the
+  primary's and skip its write; a puller that misses it asks with GET.
 - Writes and upload sessions, all methods, go to the primary: a replica would say 405, or 404 for a session.
 - Unknown is not absent: where nobody who knows could be asked, the answer is 503 with Retry-After, never 404.
+- While a file with a registry's name is in the hold folder, its writes are answered 503 with Retry-After; reads go on.
+  nginx looks for it at each request: no reload, and no time at which one worker holds and another doesn't.
+- A path that says its meaning in two ways (encoded slashes and dots, `..`, `//`) is refused: nginx chooses the registry
+  by the decoded path, and the registry might read another repository in the raw one.
 """
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from textwrap import indent
 
 from farshore.errors import ConfigurationError
@@ -47,9 +53,10 @@ def render(topology: Topology, site: str, runtime: Runtime | None = None) -> str
         _tls(runtime),
         *_upstreams(routes),
         _KINDS,
+        _REQUESTS,
         _registry_maps(routes),
         _route_map(routes),
-        _block("server", [_server_head(edge.listen), *_locations(has_replica=has_replica)]),
+        _block("server", [_server_head(edge.listen), *_locations(runtime, has_replica=has_replica)]),
     ]
     return "\n".join([_head(site, runtime), _block("http", http)])
 
@@ -145,6 +152,22 @@ map $uri $kind {
 }"""
 
 
+# Names and digests need no encoded character but the ':' of a digest, which some clients encode.
+_REQUESTS = r"""
+map $request_uri $crooked {
+  default                                    no;
+  "~*^[^?]*(%2[ef]|%5c|//|/\.\.?(/|\?|$))"  yes;
+}
+map "$request_method:$kind" $writes {
+  default                                    yes;
+  "~^(GET|HEAD):(blob|manifest|tag|meta)$"   no;
+}
+map "$request_method:$kind" $claims_a_tag {
+  default                                    0;
+  "HEAD:tag"                                 1;
+}""".strip()
+
+
 def _registry_maps(routes: Sequence[Route]) -> str:
     default = next((route.registry for route in routes if not route.prefix), "-")
     lines = [f"default {default};"]
@@ -202,11 +225,27 @@ location = /edge/health {
 location / { return 404; }"""
 
 
-def _locations(*, has_replica: bool) -> list[str]:
-    """418 and 419 only lead to a named location, which keeps method and body; no client ever sees them."""
-    if not has_replica:
-        return [_ENTRY_PRIMARY_ONLY, _PRIMARY, _DOWN, _NOWHERE]
-    return [_ENTRY, _FRESH, _STALE, _PRIMARY, _DOWN, _NOWHERE]
+def _locations(runtime: Runtime, *, has_replica: bool) -> list[str]:
+    """418 to 423 only lead to a named location, which keeps method and body; no client ever sees them."""
+    routes = [_ROUTES, _READ_LOCALLY] if has_replica else [_ALL_TO_PRIMARY]
+    entry = _block("location /v2/", [_refusals(runtime.hold_dir), *routes])
+    fallbacks = [_FRESH, *_STALE] if has_replica else []
+    return [entry, *fallbacks, _PRIMARY, _DOWN, _HELD, _NOWHERE, _AMBIGUOUS]
+
+
+def _refusals(hold_dir: Path) -> str:
+    """What is answered before anybody is asked."""
+    return f"""\
+recursive_error_pages on;
+error_page 418 = @primary;
+error_page 420 = @nowhere;
+error_page 421 = @held;
+error_page 423 = @ambiguous;
+if ($crooked = yes) {{ return 423; }}
+if ($route = nowhere) {{ return 420; }}
+set $hold $writes;
+if (-f {quoted(hold_dir)[:-1]}/$registry") {{ set $hold "$writes held"; }}
+if ($hold = "yes held") {{ return 421; }}"""
 
 
 def _oci_error(code: str, message: str) -> str:
@@ -214,32 +253,22 @@ def _oci_error(code: str, message: str) -> str:
     return json.dumps({"errors": [{"code": code, "message": message, "detail": None}]})
 
 
-_ENTRY_PRIMARY_ONLY = """\
-location /v2/ {
-  error_page 418 = @primary;
-  error_page 420 = @nowhere;
-  if ($route = nowhere) { return 420; }
-  return 418;
-}"""
+_ALL_TO_PRIMARY = "return 418;"
 
-_ENTRY = """\
-location /v2/ {
-  recursive_error_pages on;
-  error_page 418 = @primary;
-  error_page 419 = @fresh;
-  error_page 420 = @nowhere;
-  if ($route = primary) { return 418; }
-  if ($route = fresh)   { return 419; }
-  if ($route = nowhere) { return 420; }
-  set $served local;
-  proxy_pass $local;
-  proxy_ssl_name $local_host;
-  proxy_connect_timeout 1s;
-  proxy_read_timeout 60s;
-  proxy_intercept_errors on;
-  error_page 404 500 502 503 504 = @primary;
-  add_header X-Farshore-Served local always;
-}"""
+_ROUTES = """\
+error_page 419 = @fresh;
+if ($route = primary) { return 418; }
+if ($route = fresh)   { return 419; }"""
+
+_READ_LOCALLY = """\
+set $served local;
+proxy_pass $local;
+proxy_ssl_name $local_host;
+proxy_connect_timeout 1s;
+proxy_read_timeout 60s;
+proxy_intercept_errors on;
+error_page 404 500 502 503 504 = @primary;
+add_header X-Farshore-Served local always;"""
 
 _FRESH = f"""\
 location @fresh {{
@@ -254,19 +283,38 @@ location @fresh {{
   add_header X-Farshore-Served primary always;
 }}"""
 
-_STALE = """\
-location @stale {
-  recursive_error_pages on;
-  set $served stale;
-  proxy_pass $local;
-  proxy_ssl_name $local_host;
-  proxy_connect_timeout 1s;
-  proxy_read_timeout 60s;
-  proxy_intercept_errors on;
-  error_page 404 500 502 503 504 = @down;
-  add_header X-Farshore-Served local always;
-  add_header Warning '110 - "response may be stale"' always;
-}"""
+_STALE_ANSWER = """\
+set $served stale;
+proxy_pass $local;
+proxy_ssl_name $local_host;
+proxy_connect_timeout 1s;
+proxy_read_timeout 60s;
+proxy_intercept_errors on;
+error_page 404 500 502 503 504 = @down;
+add_header X-Farshore-Served local always;
+add_header X-Farshore-State stale always;
+add_header Warning '110 - "response may be stale"' always;"""
+
+_STALE = [
+    _block(
+        "location @stale",
+        [
+            "recursive_error_pages on;",
+            "error_page 422 = @stale_without_digest;",
+            "if ($claims_a_tag) { return 422; }",
+            _STALE_ANSWER,
+        ],
+    ),
+    _block(
+        "location @stale_without_digest",
+        [
+            "recursive_error_pages on;",
+            "proxy_hide_header Docker-Content-Digest;",
+            "proxy_hide_header ETag;",
+            _STALE_ANSWER,
+        ],
+    ),
+]
 
 _PRIMARY = f"""\
 location @primary {{
@@ -284,7 +332,23 @@ location @down {{
   set $served nobody;
   default_type application/json;
   add_header Retry-After {RETRY_AFTER_SECONDS} always;
+  add_header X-Farshore-State not-here-yet always;
   return 503 '{_oci_error("UNAVAILABLE", "the primary can not be reached and this is not at the site")}';
+}}"""
+
+_HELD = f"""\
+location @held {{
+  set $served nobody;
+  default_type application/json;
+  add_header Retry-After {RETRY_AFTER_SECONDS} always;
+  add_header X-Farshore-State held always;
+  return 503 '{_oci_error("UNAVAILABLE", "writes are held while the registry moves; try again")}';
+}}"""
+
+_AMBIGUOUS = f"""\
+location @ambiguous {{
+  default_type application/json;
+  return 400 '{_oci_error("NAME_INVALID", "the path has encoded slashes or dots, or empty or dotted parts")}';
 }}"""
 
 _NOWHERE = f"""\

@@ -23,12 +23,14 @@ class Runtime:
     temp_dir: Path = Path("/var/tmp")  # noqa: S108 - nginx makes its folders there with mode 0700
     ca_file: Path = Path("/etc/ssl/certs/ca-certificates.crt")
     """Certificates that registries behind https:// are checked against."""
+    hold_dir: Path = Path("/run/farshore-holds")
+    """A file with a registry's name in it holds that registry's writes. The folder need not exist."""
     single_process: bool = False
 
     @classmethod
     def below(cls, folder: Path, *, access_log: Path, error_log: Path) -> "Runtime":
-        """A single process with its pid and temporary files in `folder`."""
-        return cls(folder / "nginx.pid", access_log, error_log, folder, single_process=True)
+        """A single process with its pid, holds and temporary files in `folder`."""
+        return cls(folder / "nginx.pid", access_log, error_log, folder, hold_dir=folder / "holds", single_process=True)
 
 
 def quoted(path: Path) -> str:

@@ -114,6 +114,27 @@ def test_what_a_pusher_asks_before_it_skips_its_upload_comes_from_the_primary() 
     assert dict(routes)["GET:blob"] == "local"
 
 
+@pytest.mark.parametrize(
+    ("request_line", "expected"),
+    [
+        ("GET:blob", "no"),
+        ("HEAD:tag", "no"),
+        ("GET:meta", "no"),
+        ("GET:session", "yes"),
+        ("HEAD:session", "yes"),
+        ("POST:session", "yes"),
+        ("PUT:manifest", "yes"),
+        ("DELETE:tag", "yes"),
+    ],
+)
+def test_a_hold_concerns_writes_and_all_of_an_upload_session(request_line: str, expected: str) -> None:
+    body = re.search(
+        r'map "\$request_method:\$kind" \$writes \{\s*default\s+yes;\s*"~(.*)"\s+no;', render(TOPOLOGY, "fra")
+    )
+    assert body is not None
+    assert ("no" if re.search(body[1], request_line) else "yes") == expected
+
+
 def test_an_address_without_a_host_listens_everywhere() -> None:
     assert "listen *:8080;" in render(TOPOLOGY, "nyc")
 
@@ -129,3 +150,5 @@ def test_an_unknown_site_and_a_site_without_edge_are_refused_by_name() -> None:
 def test_a_path_cannot_bring_directives_along(name: str) -> None:
     with pytest.raises(ConfigurationError, match="nginx would read more than a path"):
         render(TOPOLOGY, "nyc", Runtime(pid_file=Path("/run") / name))
+    with pytest.raises(ConfigurationError, match="nginx would read more than a path"):
+        render(TOPOLOGY, "nyc", Runtime(hold_dir=Path("/run") / name))
