@@ -23,7 +23,7 @@ from pathlib import Path
 from textwrap import indent
 
 from farshore.errors import ConfigurationError
-from farshore.topology import Topology
+from farshore.topology import Edge, Topology
 from farshore_edge.routes import Route, Upstream, routes_of
 from farshore_edge.runtime import Runtime, quoted
 
@@ -50,13 +50,13 @@ def render(topology: Topology, site: str, runtime: Runtime | None = None) -> str
     http = [
         _logs(runtime),
         _PROXY,
-        _tls(runtime),
+        _tls_to_registries(Path(edge.ca_file) if edge.ca_file else runtime.ca_file),
         *_upstreams(routes),
         _KINDS,
         _REQUESTS,
         _registry_maps(routes),
         _route_map(routes),
-        _block("server", [_server_head(edge.listen), *_locations(runtime, has_replica=has_replica)]),
+        _block("server", [_server_head(edge), *_locations(runtime, has_replica=has_replica)]),
     ]
     return "\n".join([_head(site, runtime), _block("http", http)])
 
@@ -114,13 +114,13 @@ proxy_read_timeout 900s;
 proxy_send_timeout 900s;"""
 
 
-def _tls(runtime: Runtime) -> str:
+def _tls_to_registries(ca_file: Path) -> str:
     return "\n".join(
         [
             "proxy_ssl_server_name on;",
             "proxy_ssl_verify on;",
             "proxy_ssl_verify_depth 4;",
-            f"proxy_ssl_trusted_certificate {quoted(runtime.ca_file)};",
+            f"proxy_ssl_trusted_certificate {quoted(ca_file)};",
         ]
     )
 
@@ -211,9 +211,18 @@ def _route_map(routes: Sequence[Route]) -> str:
     return _block('map "$registry:$request_method:$kind" $route', lines)
 
 
-def _server_head(listen: str) -> str:
-    address = f"*{listen}" if listen.startswith(":") else listen
-    return f"listen {address};\nset $served -;\n{_HEALTH}"
+def _server_head(edge: Edge) -> str:
+    address = f"*{edge.listen}" if edge.listen.startswith(":") else edge.listen
+    lines = [f"listen {address};"]
+    if edge.certificate and edge.certificate_key:
+        lines = [
+            f"listen {address} ssl;",
+            f"ssl_certificate {quoted(Path(edge.certificate))};",
+            f"ssl_certificate_key {quoted(Path(edge.certificate_key))};",
+            "ssl_protocols TLSv1.2 TLSv1.3;",
+            "ssl_session_cache shared:edge:10m;",
+        ]
+    return "\n".join([*lines, "set $served -;", _HEALTH])
 
 
 _HEALTH = """\

@@ -72,6 +72,20 @@ class Edge(_Part):
     """The address that clients use."""
     listen: ListenAddress
     """Where nginx listens."""
+    certificate: str | None = None
+    """PEM file with the edge's certificate and those between it and its CA; without it clients talk plain HTTP."""
+    certificate_key: str | None = None
+    """PEM file with the certificate's private key, for nginx to read."""
+    ca_file: str | None = None
+    """CA bundle that registries behind `https://` are checked against; the edge's `--ca-file` when left out."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> "Edge":
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise ValueError("certificate and certificate_key need one another: give both or neither")
+        if self.certificate and not self.url.startswith("https://"):
+            raise ValueError("with a certificate clients have to use https://, but url begins with http://")
+        return self
 
 
 class Site(_Part):

@@ -7,19 +7,18 @@ import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
+from edge_servers import Server, make_registry
 from waiting import wait_until
 
 from farshore.oci import Digest
 from farshore.topology import Topology, parse_topology
 from farshore_cli.demo.oci_layout import LayoutWriter
-from farshore_cli.stack.probes import Probe, http_answers
-from farshore_cli.stack.registry_config import registry_config
-from farshore_cli.tools.child import end, spawn
+from farshore_cli.stack.probes import http_answers
 from farshore_cli.tools.find import Tools
 from farshore_cli.tools.ports import free_ports
 from farshore_edge.render import render
@@ -29,25 +28,6 @@ pytestmark = pytest.mark.integration
 
 ACCEPT = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
 OLD, NEW = b"the old layer" * 100, b"the new layer" * 100
-
-
-@dataclass
-class Server:
-    """A process that answers `probe` when it is there."""
-
-    command: tuple[str, ...]
-    probe: Probe
-    log_file: Path
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    async def start(self) -> None:
-        self.process = spawn(self.command, log_file=self.log_file)
-        await wait_until(self.probe, 10, f"{self.command[0]}, see {self.log_file}")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            end(self.process, within_seconds=5)
-            self.process = None
 
 
 @dataclass
@@ -107,13 +87,6 @@ def one_replica(addresses: dict[str, str]) -> Topology:
     }
     document = {"version": 1, "sites": {"nyc": site, "fra": {**site, "edge": edge}}, "registries": {"main": registry}}
     return parse_topology(json.dumps(document), "test")
-
-
-def make_registry(folder: Path, name: str, tools: Tools, address: str, *, read_only: bool) -> Server:
-    config = folder / f"{name}.yaml"
-    config.write_text(registry_config(folder / name, address, "s", read_only=read_only))
-    command = (str(tools.registry_v2), "serve", str(config))
-    return Server(command, http_answers(f"http://{address}/v2/"), folder / f"{name}.log")
 
 
 @pytest.fixture

@@ -135,6 +135,40 @@ def test_a_hold_concerns_writes_and_all_of_an_upload_session(request_line: str, 
     assert ("no" if re.search(body[1], request_line) else "yes") == expected
 
 
+TLS = """, certificate: /tls/edge.pem, certificate_key: /tls/edge.key, ca_file: /tls/ca.pem}"""
+
+
+def test_a_certificate_makes_the_edge_talk_tls_alone() -> None:
+    secure = TWO_REGISTRIES.replace('"http://edge.nyc", listen: ":8080"}', f'"https://edge.nyc", listen: ":8443"{TLS}')
+    text = render(parse_topology(secure, "test"), "nyc")
+    assert re.findall(r"listen .*", text) == ["listen *:8443 ssl;"]
+    assert 'ssl_certificate_key "/tls/edge.key";' in text
+    assert 'proxy_ssl_trusted_certificate "/tls/ca.pem";' in text
+
+
+@pytest.mark.parametrize(
+    ("edge", "complaint"),
+    [
+        ('url: "https://edge.nyc", listen: ":8443", certificate: /tls/edge.pem', "give both or neither"),
+        ('url: "https://edge.nyc", listen: ":8443", certificate_key: /tls/edge.key', "give both or neither"),
+        (
+            'url: "http://edge.nyc", listen: ":8443", certificate: /tls/edge.pem, certificate_key: /tls/edge.key',
+            "url begins with http://",
+        ),
+    ],
+)
+def test_half_of_a_tls_setting_is_refused(edge: str, complaint: str) -> None:
+    wrong = TWO_REGISTRIES.replace('url: "http://edge.nyc", listen: ":8080"', edge)
+    with pytest.raises(ConfigurationError, match=complaint):
+        parse_topology(wrong, "test")
+
+
+def test_a_certificates_path_cannot_bring_directives_along() -> None:
+    secure = TWO_REGISTRIES.replace('"http://edge.nyc", listen: ":8080"}', f'"https://edge.nyc", listen: ":8443"{TLS}')
+    with pytest.raises(ConfigurationError, match="nginx would read more than a path"):
+        render(parse_topology(secure.replace("edge.key", "a$b"), "test"), "nyc")
+
+
 def test_an_address_without_a_host_listens_everywhere() -> None:
     assert "listen *:8080;" in render(TOPOLOGY, "nyc")
 
