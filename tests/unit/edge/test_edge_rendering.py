@@ -135,7 +135,7 @@ def test_a_hold_concerns_writes_and_all_of_an_upload_session(request_line: str, 
     assert ("no" if re.search(body[1], request_line) else "yes") == expected
 
 
-TLS = """, certificate: /tls/edge.pem, certificate_key: /tls/edge.key, ca_file: /tls/ca.pem}"""
+TLS = ", certificate: /tls/edge.pem, certificate_key: /tls/edge.key, ca_file: /tls/ca.pem}"
 
 
 def test_a_certificate_makes_the_edge_talk_tls_alone() -> None:
