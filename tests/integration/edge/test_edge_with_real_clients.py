@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -325,3 +326,74 @@ async def test_an_encoded_digest_and_a_query_with_slashes_are_no_second_reading(
         assert (answer.status, Digest.of(answer.read())) == (200, digest)
     finally:
         connection.close()
+
+
+async def require_a_password(world: World) -> None:
+    """Both registries let in only reader with the password `correct horse` (bcrypt)."""
+    users = world.folder / "htpasswd"
+    users.write_text("reader:$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e\n")
+    for name, server in (("primary", world.primary), ("replica", world.replica)):
+
+        async def asks(url: str = f"{world.url(name)}/v2/") -> bool:
+            try:
+                async with world.session.get(url) as answer:
+                    return answer.status == 401
+            except aiohttp.ClientConnectionError:
+                return False
+
+        server.stop()
+        server.probe = asks
+        with (world.folder / f"{name}.yaml").open("a") as config:
+            config.write(f"auth: {{htpasswd: {{realm: the realm of {name}, path: {users}}}}}\n")
+        await server.start()
+
+
+def basic(user_and_password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(user_and_password.encode()).decode()}
+
+
+async def test_challenges_and_credentials_pass_unchanged_and_a_strangers_get_nowhere(world: World) -> None:
+    digest = world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    await require_a_password(world)
+    stranger, reader = basic("reader:guess"), basic("reader:correct horse")
+    for path, asked in (
+        ("", "primary"),
+        ("team/app/manifests/v1", "primary"),
+        (f"team/app/manifests/{digest}", "replica"),
+    ):
+        url = f"{world.url('edge')}/v2/{path}"
+        for credentials in ({}, stranger):
+            async with world.session.get(url, headers=ACCEPT | credentials) as answer:
+                assert answer.status == 401
+                assert answer.headers["WWW-Authenticate"] == f'Basic realm="the realm of {asked}"'
+        async with world.session.get(url, headers=ACCEPT | reader) as answer:
+            assert answer.status == 200
+    assert reader["Authorization"].split()[1] not in (world.folder / "access.log").read_text()
+
+
+async def test_the_access_log_says_where_each_byte_came_from(world: World) -> None:
+    digest = world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    elsewhere = world.push(NEW, "team/app:v2", "primary")
+    for name in (digest, elsewhere):
+        await world.get(f"/v2/team/app/manifests/{name}?token=in-the-query")
+    world.primary.stop()
+    for name in ("v1", "v9"):
+        await world.get(f"/v2/team/app/manifests/{name}")
+
+    def entries() -> list[dict[str, object]]:
+        lines = (world.folder / "access.log").read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        return found if len(found) >= 4 else []
+
+    logged = await wait_until(entries, 10, "four lines in the access log")
+    assert [(entry["served"], entry["status"]) for entry in logged] == [
+        ("local", 200),
+        ("primary", 200),
+        ("stale", 200),
+        ("nobody", 503),
+    ]
+    assert {entry["registry"] for entry in logged} == {"main"}
+    assert all(isinstance(entry["bytes_sent"], int) and entry["bytes_sent"] > 100 for entry in logged)
+    assert "in-the-query" not in json.dumps(logged)
