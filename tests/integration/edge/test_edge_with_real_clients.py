@@ -376,8 +376,8 @@ async def test_the_access_log_says_where_each_byte_came_from(world: World) -> No
     digest = world.push(OLD, "team/app:v1", "primary")
     await world.replicate()
     elsewhere = world.push(NEW, "team/app:v2", "primary")
-    for name in (digest, elsewhere):
-        await world.get(f"/v2/team/app/manifests/{name}?token=in-the-query")
+    for image in (digest, elsewhere):
+        await world.get(f"/v2/team/app/manifests/{image}?token=in-the-query")
     world.primary.stop()
     for name in ("v1", "v9"):
         await world.get(f"/v2/team/app/manifests/{name}")
