@@ -25,6 +25,7 @@ from farshore.errors import FarshoreError, RetryClass
 PATIENCE_SECONDS = 60.0
 """How long positions are asked for again while Kafka can't tell them, and how long reading its log may take."""
 AGAIN_SECONDS = 0.02
+TRANSACTION_OPEN = "a transaction that moves it is open"
 
 _STRETCH = 4096
 """How many offsets are looked through first, from the end; then four times as many, and so on."""
@@ -56,7 +57,7 @@ async def committed_positions(
             while wanted - found.keys():
                 try:
                     found |= await _read(client, sorted(wanted - found.keys()), partition)
-                    reason = "a transaction that moves it is open"
+                    reason = TRANSACTION_OPEN
                 except KafkaError as error:
                     if isinstance(error, BrokerResponseError) and not error.retriable:
                         raise FarshoreError(
