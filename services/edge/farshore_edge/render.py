@@ -269,15 +269,18 @@ error_page 419 = @fresh;
 if ($route = primary) { return 418; }
 if ($route = fresh)   { return 419; }"""
 
-_READ_LOCALLY = """\
-set $served local;
+_ASK_REPLICA = """\
 proxy_pass $local;
 proxy_ssl_name $local_host;
 proxy_connect_timeout 1s;
 proxy_read_timeout 60s;
 proxy_intercept_errors on;
-error_page 404 500 502 503 504 = @primary;
 add_header X-Farshore-Served local always;"""
+
+_READ_LOCALLY = f"""\
+set $served local;
+{_ASK_REPLICA}
+error_page 404 500 502 503 504 = @primary;"""
 
 _FRESH = f"""\
 location @fresh {{
@@ -292,15 +295,10 @@ location @fresh {{
   add_header X-Farshore-Served primary always;
 }}"""
 
-_STALE_ANSWER = """\
+_STALE_ANSWER = f"""\
 set $served stale;
-proxy_pass $local;
-proxy_ssl_name $local_host;
-proxy_connect_timeout 1s;
-proxy_read_timeout 60s;
-proxy_intercept_errors on;
+{_ASK_REPLICA}
 error_page 404 500 502 503 504 = @down;
-add_header X-Farshore-Served local always;
 add_header X-Farshore-State stale always;
 add_header Warning '110 - "response may be stale"' always;"""
 

@@ -48,7 +48,7 @@ class VerifierSettings(BaseSettings):
     def storages(self, topology: Topology) -> Mapping[str, Storage]:
         """The mounts by the relationship's name; raises ConfigurationError where the topology has no such one."""
         mounts = parse_mounts(self.mounts)
-        known = {one.name for registry in topology.registries for one in topology.relationships(registry)}
+        known = {one.name for one in topology.all_relationships()}
         for name in mounts:
             if name not in known:
                 reason = f"the topology has no replica {name}"

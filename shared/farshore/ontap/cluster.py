@@ -66,7 +66,7 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
             body: dict[str, object] = {
                 "name": name,
                 "svm": {"name": self.settings.svm},
-                "aggregates": [{"name": aggregate or await self.emptiest_aggregate()}],
+                "aggregates": [{"name": aggregate or await self._aggregate_for_a_volume()}],
                 "type": type,
                 "size": size,
                 "guarantee": {"type": "none"},  # otherwise the whole size is taken at once
@@ -121,10 +121,7 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
     async def create_ems_destination(self, name: str, url: str, *, filters: tuple[str, ...] = ()) -> None:
         """Have the cluster post its events to `url`, those that one of the EMS filters `filters` lets through. A
         destination of that name is left as it is."""
-        there = await self._list(
-            "list ems destinations", "/support/ems/destinations", "name", lambda record: record["name"], name=name
-        )
-        if there:
+        if await self.ems_destination(name) is not None:
             return
         body: Mapping[str, object] = {
             "name": name,
@@ -173,9 +170,8 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
         )
         return next((one for one in found if one.name == name), None)
 
-    async def emptiest_aggregate(self) -> str:
-        """Where a new volume of our SVM goes; ONTAP doesn't choose: `aggregates` is required of a POST. Raises
-        OntapError (operator) where there is none."""
+    async def emptiest_aggregate(self) -> str | None:
+        """Where a new volume of our SVM goes; None where there is none that is online."""
         assigned = await self._list(
             "find svm", "/svm/svms", "name,aggregates.name", parse.svm_aggregates, name=self.settings.svm
         )
@@ -189,7 +185,12 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
         )
         # An SVM to which none is assigned may use them all.
         candidates = [one for one in found if one.name in usable or not usable]
-        if not candidates:
+        return max(candidates, key=lambda one: one.available).name if candidates else None
+
+    async def _aggregate_for_a_volume(self) -> str:
+        """ONTAP doesn't choose: `aggregates` is required of a POST."""
+        found = await self.emptiest_aggregate()
+        if found is None:
             raise OntapError(
                 "find aggregate",
                 f"for {self.settings.svm} at {self.site}",
@@ -197,7 +198,7 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
                 retry=RetryClass.OPERATOR,
                 hint="assign an aggregate to the SVM",
             )
-        return max(candidates, key=lambda one: one.available).name
+        return found
 
     async def _post_volume(self, name: str, body: dict[str, object]) -> None:
         def post(host: HostConnection) -> None:

@@ -5,7 +5,7 @@ Clusters and SVMs are expected to be peered already.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from farshore.errors import RetryClass
 from farshore.ontap.calls import FIRST_PAUSE, LONGEST_PAUSE
@@ -42,21 +42,10 @@ async def provision(
             for registry in topology.registries.values()
         )
     )
-    for step in _steps(topology):
+    for hop in topology.relationships_by_hop():
         await asyncio.gather(
-            *(_replicate(topology, clusters, one, volume_size, baseline_deadline, report) for one in step)
+            *(_replicate(topology, clusters, one, volume_size, baseline_deadline, report) for one in hop)
         )
-
-
-def _steps(topology: Topology) -> Iterator[list[Relationship]]:
-    """All relationships in groups: those of one group need only what earlier groups filled."""
-    filled = {(name, registry.primary.site) for name, registry in topology.registries.items()}
-    waiting = [one for name in topology.registries for one in topology.relationships(name)]
-    while waiting:
-        step = [one for one in waiting if (one.registry, one.source_site) in filled]
-        yield step
-        filled |= {(one.registry, one.site) for one in step}
-        waiting = [one for one in waiting if one not in step]
 
 
 async def _primary_volume(cluster: OntapCluster, name: str, size: int, report: Report) -> None:

@@ -264,6 +264,20 @@ class Topology(_Part):
             found.append(Relationship(registry, replica.site, replica.volume, source.site, source.volume))
         return found
 
+    def all_relationships(self) -> list[Relationship]:
+        """Those of all registries, in the order of the file."""
+        return [one for registry in self.registries for one in self.relationships(registry)]
+
+    def relationships_by_hop(self) -> Iterator[list[Relationship]]:
+        """All relationships in groups: those of one group need only what earlier groups filled."""
+        filled = {(name, registry.primary.site) for name, registry in self.registries.items()}
+        waiting = self.all_relationships()
+        while waiting:
+            hop = [one for one in waiting if (one.registry, one.source_site) in filled]
+            yield hop
+            filled |= {(one.registry, one.site) for one in hop}
+            waiting = [one for one in waiting if one not in hop]
+
 
 class _Problem(NamedTuple):
     """Two parts of a topology that don't fit, and where."""

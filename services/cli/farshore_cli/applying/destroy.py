@@ -9,9 +9,7 @@ from farshore_cli.applying.steps import Consequence, Difference, Kind, Plan, Ste
 
 def replica_named(topology: Topology, name: str) -> Relationship | None:
     """The replica `registry.site`; None for anything else, a primary too."""
-    return next(
-        (one for registry in topology.registries for one in topology.relationships(registry) if one.name == name), None
-    )
+    return next((one for one in topology.all_relationships() if one.name == name), None)
 
 
 def destruction(topology: Topology, world: World, one: Relationship) -> Plan:

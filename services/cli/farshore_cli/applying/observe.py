@@ -38,12 +38,7 @@ async def _facts(topology: Topology, cluster: OntapCluster) -> SiteFacts:
         for place in (registry.primary, *registry.replicas)
         if place.site == cluster.site
     ]
-    destinations = [
-        one.volume
-        for registry in topology.registries
-        for one in topology.relationships(registry)
-        if one.site == cluster.site
-    ]
+    destinations = [one.volume for one in topology.all_relationships() if one.site == cluster.site]
     info = await cluster.info()
     volumes = {name: found for name in names if (found := await cluster.volume(name)) is not None}
     relationships: dict[str, RelationshipFacts] = {}
@@ -58,7 +53,7 @@ async def _facts(topology: Topology, cluster: OntapCluster) -> SiteFacts:
         {name: _volume(volume) for name, volume in volumes.items()},
         relationships,
         await _peers(cluster) if destinations else frozenset(),
-        await _aggregate(cluster) if len(volumes) < len(names) else None,
+        await cluster.emptiest_aggregate() if len(volumes) < len(names) else None,
         PolicyFacts(policy.uuid, policy.network_compression, policy.copy_all_source_snapshots) if policy else None,
         EventFacts(events.url, events.filters) if events else None,
     )
@@ -100,12 +95,3 @@ async def _peers(cluster: OntapCluster) -> frozenset[tuple[str, str]]:
         for peer in await cluster.svm_peers()
         if peer.usable and peer.cluster is not None and peer.cluster in reachable
     )
-
-
-async def _aggregate(cluster: OntapCluster) -> str | None:
-    try:
-        return await cluster.emptiest_aggregate()
-    except OntapError as error:
-        if error.http_status is None and error.code is None and error.operation == "find aggregate":
-            return None
-        raise

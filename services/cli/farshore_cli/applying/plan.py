@@ -35,15 +35,7 @@ def plan(topology: Topology, world: World, volume_bytes: int) -> Plan:
 
 def upstream_first(topology: Topology) -> list[Relationship]:
     """All relationships of the topology, each behind the one that fills its source."""
-    filled = {(name, registry.primary.site) for name, registry in topology.registries.items()}
-    waiting = [one for name in topology.registries for one in topology.relationships(name)]
-    ordered: list[Relationship] = []
-    while waiting:
-        ready = [one for one in waiting if (one.registry, one.source_site) in filled]
-        ordered += ready
-        filled |= {(one.registry, one.site) for one in ready}
-        waiting = [one for one in waiting if one not in ready]
-    return ordered
+    return [one for hop in topology.relationships_by_hop() for one in hop]
 
 
 class _Planner:

@@ -86,10 +86,9 @@ async def _volumes(topology: Topology, cluster: OntapCluster) -> list[Finding]:
 
 async def _replications(topology: Topology, cluster: OntapCluster) -> list[Finding]:
     found: list[Finding] = []
-    for registry in topology.registries:
-        for relationship in topology.relationships(registry):
-            if relationship.site == cluster.site:
-                found += await _replication(topology, cluster, relationship)
+    for relationship in topology.all_relationships():
+        if relationship.site == cluster.site:
+            found += await _replication(topology, cluster, relationship)
     return found
 
 

@@ -23,7 +23,7 @@ from farshore.secrets import read_secret
 from farshore.topology import load_topology
 from farshore.topology.fields import parse_duration
 from farshore_cli import exit_codes
-from farshore_cli.commands.options import Output
+from farshore_cli.commands.options import Kafka, Output
 from farshore_cli.deadletters import rows, tell, whole
 from farshore_cli.deadletters.choose import Filter
 from farshore_cli.deadletters.entry import Entry
@@ -42,10 +42,6 @@ class ShowOutput(StrEnum):
     JSON = "json"
 
 
-Kafka = Annotated[
-    str,
-    typer.Option(metavar="HOST:PORT[,…]", envvar="FARSHORE_KAFKA_BOOTSTRAP_SERVERS", help="Kafka.", show_default=False),
-]
 Service = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only what this service gave up: receiver, verifier.")
 ]

@@ -38,7 +38,7 @@ def destroy(
     loaded = load_topology(topology)
     one = replica_named(loaded, replica)
     if one is None:
-        names = [entry.name for registry in loaded.registries for entry in loaded.relationships(registry)]
+        names = [entry.name for entry in loaded.all_relationships()]
         raise typer.BadParameter(f"{replica} is no replica; there are: {', '.join(names) or 'none'}")
     if yes is not None and yes != replica:
         raise typer.BadParameter(f"--yes names {yes}, and --replica {replica}")

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from farshore.errors import ConfigurationError, FarshoreError
 from farshore.records.fences import LONGEST_SECONDS
 from farshore.topology import load_topology
 from farshore_cli import exit_codes
-from farshore_cli.commands.options import Output, Replication, seconds_of, table_console
+from farshore_cli.commands.options import Kafka, Output, Replication, TopologyFile, seconds_of, table_console
 from farshore_cli.commands.running import Interruption, run_until_interrupted
 from farshore_cli.fences.find import Standing, fences_up
 from farshore_cli.fences.hold import Wanted
@@ -23,13 +22,8 @@ from farshore_cli.fences.raise_and_lift import Fence
 
 
 def fence(
-    topology: Annotated[Path, typer.Option(envvar="FARSHORE_TOPOLOGY", help="The topology file.", show_default=False)],
-    kafka: Annotated[
-        str,
-        typer.Option(
-            metavar="HOST:PORT[,…]", envvar="FARSHORE_KAFKA_BOOTSTRAP_SERVERS", help="Kafka.", show_default=False
-        ),
-    ],
+    topology: TopologyFile,
+    kafka: Kafka,
     registry: Annotated[str | None, typer.Argument(help="Whose volume; all fences are listed without it.")] = None,
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[-- COMMAND]...", help="Run this behind the fence, then lift it.")

@@ -3,6 +3,7 @@
 import os
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,11 @@ from farshore.bus.topics import possible_replication
 from farshore.topology.fields import parse_duration
 
 StateDir = typer.Option(file_okay=False, help="Folder for everything that the stack keeps.")
+TopologyFile = Annotated[Path, typer.Option(envvar="FARSHORE_TOPOLOGY", help="The topology file.", show_default=False)]
+Kafka = Annotated[
+    str,
+    typer.Option(metavar="HOST:PORT[,…]", envvar="FARSHORE_KAFKA_BOOTSTRAP_SERVERS", help="Kafka.", show_default=False),
+]
 PortBase = typer.Option(help="Use consecutive ports from this one; else those of the last run, or free ones.")
 
 

@@ -4,7 +4,6 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ from farshore.bus.clients import Bus
 from farshore.errors import ConfigurationError, FarshoreError
 from farshore.topology import Topology, load_topology
 from farshore_cli import exit_codes
-from farshore_cli.commands.options import Output, Replication, seconds_of, table_console
+from farshore_cli.commands.options import Kafka, Output, Replication, TopologyFile, seconds_of, table_console
 from farshore_cli.commands.running import Interruption, run_until_interrupted, unless_interrupted
 from farshore_reconciler.limits import DEFAULT_LIMIT, DeletionLimit
 from farshore_reconciler.options import Options
@@ -33,13 +32,8 @@ def _limit(text: str) -> DeletionLimit:
 
 
 def reconcile(
-    topology: Annotated[Path, typer.Option(envvar="FARSHORE_TOPOLOGY", help="The topology file.", show_default=False)],
-    kafka: Annotated[
-        str,
-        typer.Option(
-            metavar="HOST:PORT[,…]", envvar="FARSHORE_KAFKA_BOOTSTRAP_SERVERS", help="Kafka.", show_default=False
-        ),
-    ],
+    topology: TopologyFile,
+    kafka: Kafka,
     registries: Annotated[
         list[str] | None, typer.Argument(metavar="[REGISTRY]...", help="Which; all when left out.", show_default=False)
     ] = None,

@@ -4,7 +4,6 @@ import asyncio
 import json
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +15,7 @@ from farshore.bus.failures import KAFKA_FAILURES
 from farshore.errors import FarshoreError
 from farshore.topology import Relationship, load_topology
 from farshore_cli import exit_codes
-from farshore_cli.commands.options import Output, seconds_of, table_console
+from farshore_cli.commands.options import Kafka, Output, TopologyFile, seconds_of, table_console
 from farshore_cli.hops.ask import ask_coalescers
 from farshore_cli.hops.hop import HEADINGS, Hop, Lag, Traffic, all_known, hops_of
 from farshore_cli.hops.read import read_lags, read_traffic
@@ -26,13 +25,8 @@ _STYLES = {"ok": "green", "behind": "yellow", "trouble": "red", "unknown": "mage
 
 
 def status(
-    topology: Annotated[Path, typer.Option(envvar="FARSHORE_TOPOLOGY", help="The topology file.", show_default=False)],
-    kafka: Annotated[
-        str,
-        typer.Option(
-            metavar="HOST:PORT[,…]", envvar="FARSHORE_KAFKA_BOOTSTRAP_SERVERS", help="Kafka.", show_default=False
-        ),
-    ],
+    topology: TopologyFile,
+    kafka: Kafka,
     coalescer: Annotated[
         list[str] | None, typer.Option(metavar="URL", help="Ask this coalescer why a site is behind; may be repeated.")
     ] = None,
@@ -46,8 +40,9 @@ def status(
     0: no hop is known to be in trouble. 1: one is. 75: something couldn't be found out.
     """
     model = load_topology(topology)
-    relationships = [one for name in model.registries for one in model.relationships(name)]
-    hops, problems = asyncio.run(_look(Bus(kafka, "farshore-status"), relationships, coalescer or [], within))
+    hops, problems = asyncio.run(
+        _look(Bus(kafka, "farshore-status"), model.all_relationships(), coalescer or [], within)
+    )
     if output is Output.JSON:
         told = {"hops": [hop.as_json() for hop in hops], "within_seconds": within, "unknown": problems}
         print(json.dumps(told, indent=2))
