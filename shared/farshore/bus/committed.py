@@ -9,34 +9,37 @@ what was acknowledged is in the log. docs/adr/0008 has the whole story.
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.errors import BrokerResponseError, KafkaError, LeaderNotAvailableError, OffsetOutOfRangeError, for_code
-from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.errors import BrokerResponseError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from farshore.bus.clients import Bus
-from farshore.bus.offsets_topic import CONSUMER_OFFSETS, offsets_partition
-from farshore.bus.positions_log import Ended, Moved, NewestFirst
+from farshore.bus.internal_log import InternalLog, partition_count
+from farshore.bus.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE, coordinating_partition
+from farshore.bus.positions_log import NewestFirst
+from farshore.bus.transactions_log import NewestEnds
 from farshore.errors import FarshoreError, RetryClass
 
 PATIENCE_SECONDS = 60.0
 """How long positions are asked for again while Kafka can't tell them, and how long reading its log may take."""
 AGAIN_SECONDS = 0.02
-TRANSACTION_OPEN = "a transaction that moves it is open"
 
-_STRETCH = 4096
-"""How many offsets are looked through first, from the end; then four times as many, and so on."""
-_BYTES = 2 * 1024 * 1024  # of one fetch: reading it shouldn't hold up the event loop for long
-_EARLIEST, _LATEST = -2, -1
-_OFFSET_NOT_AVAILABLE = 78  # Kafka protocol, error codes; aiokafka 0.14 doesn't know this one
+Positions = dict[str, OffsetAndMetadata | None]
 
 
-async def committed_positions(
-    bus: Bus, groups: Iterable[str], partition: TopicPartition
-) -> dict[str, OffsetAndMetadata | None]:
+@dataclass(slots=True)
+class Found:
+    """Each group's position, and which of them rest on what the transactions' coordinator wrote down, not on a marker
+    in the log of positions: others can't tell them until the position is moved again."""
+
+    positions: Positions = field(default_factory=dict)
+    unmarked: set[str] = field(default_factory=set)
+
+
+async def committed_positions(bus: Bus, groups: Iterable[str], partition: TopicPartition) -> Positions:
     """Each group's committed offset on `partition`, or None where it never committed one (or Kafka forgot it).
 
     Nothing that was committed before the call is missing from the answer, nor can anything be added to it later by
@@ -45,8 +48,16 @@ async def committed_positions(
     group hasn't committed for long: more of the log is read. Raises FarshoreError: retry soon while Kafka can't say;
     operator where it refuses to.
     """
+    return (await find_positions(bus, groups, partition)).positions
+
+
+async def find_positions(
+    bus: Bus, groups: Iterable[str], partition: TopicPartition, transactional_id: str | None = None
+) -> Found:
+    """As `committed_positions`. Give `transactional_id` if all of its transactions are known to have ended, as they are
+    for whoever has just started a producer with it: how one ended is then told also where Kafka lost the marker."""
     wanted = set(groups)
-    found: dict[str, OffsetAndMetadata | None] = {}
+    found = Found()
     reason = "Kafka doesn't answer"
     if not wanted:
         return found
@@ -54,96 +65,63 @@ async def committed_positions(
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await client.bootstrap()
-            while wanted - found.keys():
+            while missing := sorted(wanted - found.positions.keys()):
                 try:
-                    found |= await _read(client, sorted(wanted - found.keys()), partition)
-                    reason = TRANSACTION_OPEN
+                    await _read(client, missing, partition, transactional_id, found)
+                    reason = "a transaction that moves it is open"
                 except KafkaError as error:
                     if isinstance(error, BrokerResponseError) and not error.retriable:
                         raise FarshoreError(
-                            "read position", min(wanted - found.keys()), str(error), retry=RetryClass.OPERATOR
+                            "read position", missing[0], str(error), retry=RetryClass.OPERATOR
                         ) from error
                     reason = str(error) or type(error).__name__
                     await client.force_metadata_update()
-                if wanted - found.keys():
+                if wanted - found.positions.keys():
                     await asyncio.sleep(AGAIN_SECONDS)
     except TimeoutError as error:
-        raise FarshoreError("read position", min(wanted - found.keys()), reason, retry=RetryClass.RETRY_SOON) from error
+        group = min(wanted - found.positions.keys())
+        raise FarshoreError("read position", group, reason, retry=RetryClass.RETRY_SOON) from error
     finally:
         await client.close()
     return found
 
 
 async def _read(
-    client: AIOKafkaClient, groups: list[str], partition: TopicPartition
-) -> dict[str, OffsetAndMetadata | None]:
-    """The positions of those groups whose newest one is decided."""
+    client: AIOKafkaClient, groups: list[str], partition: TopicPartition, transactional_id: str | None, found: Found
+) -> None:
+    """Add the positions of those groups whose newest one is decided."""
     await client.coordinator_lookup(CoordinationType.GROUP, groups[0])  # makes Kafka create the topic if there is none
-    await client.add_topic(CONSUMER_OFFSETS)
-    numbers = client.cluster.partitions_for_topic(CONSUMER_OFFSETS)
-    if not numbers:
-        raise LeaderNotAvailableError(f"{CONSUMER_OFFSETS} isn't there yet, or may not be read")
+    count = await partition_count(client, CONSUMER_OFFSETS)
     by_partition: defaultdict[int, list[str]] = defaultdict(list)
     for group in groups:
-        by_partition[offsets_partition(group, len(numbers))].append(group)
-    found: dict[str, OffsetAndMetadata | None] = {}
+        by_partition[coordinating_partition(group, count)].append(group)
     for number, some in by_partition.items():
-        leader = client.cluster.leader_for_partition(TopicPartition(CONSUMER_OFFSETS, number))
-        if leader is None or leader < 0:
-            raise LeaderNotAvailableError(f"{CONSUMER_OFFSETS} {number} has no leader")
-        search = NewestFirst(some, partition)
-        await _search(_Log(client, leader, number), search)
-        found |= {group: search.found.get(group) for group in some if group not in search.undecided}
-    return found
+        place = TopicPartition(CONSUMER_OFFSETS, number)
+        search = await _search(client, place, NewestFirst(some, partition))
+        found.positions |= search.found
+        found.positions |= dict.fromkeys(set(some) - search.found.keys() - search.undecided.keys())
+        if search.undecided and transactional_id is not None:
+            ends = await _ends(client, NewestEnds(transactional_id, place, search.undecided.values()))
+            again = await _search(client, place, NewestFirst(search.undecided, partition, ends))
+            decided = search.undecided.keys() - again.undecided.keys()
+            found.positions |= {group: again.found.get(group) for group in decided}
+            found.unmarked |= decided
 
 
-class _Log:
-    """A partition of the topic of positions."""
-
-    def __init__(self, client: AIOKafkaClient, leader: int, number: int) -> None:
-        self._client = client
-        self._leader = leader
-        self._number = number
-
-    async def bound(self, which: int) -> int:
-        """Where it begins or ends; not at the end of what is stable, which anybody's open transaction holds back."""
-        response = await self._client.send(
-            self._leader, OffsetRequest(-1, 0, [(CONSUMER_OFFSETS, [(self._number, which)])])
-        )
-        ((_, ((_, code, _, offset, *_),)),) = response.topics
-        _check(code)
-        return int(offset)
-
-    async def fetch(self, offset: int) -> bytes:
-        """Some records from the batch of `offset` on, of open and aborted transactions too."""
-        response = await self._client.send(
-            self._leader, FetchRequest(500, 1, _BYTES, 0, [(CONSUMER_OFFSETS, [(self._number, offset, _BYTES)])])
-        )
-        ((_, ((_, code, *_, data),)),) = response.topics
-        _check(code)
-        return bytes(data)
+async def _search(client: AIOKafkaClient, place: TopicPartition, search: NewestFirst) -> NewestFirst:
+    """Look through the log from its end backwards, until no group's position is missing or there is no more of it."""
+    async for stretch in InternalLog(client, place).newest_first(search.read):
+        search.add(stretch)
+        if search.complete:
+            break
+    return search
 
 
-async def _search(log: _Log, search: NewestFirst) -> None:
-    """Look through `log` from its end backwards, until no group's position is missing or there is no more of it."""
-    begin, until = await log.bound(_EARLIEST), await log.bound(_LATEST)
-    stretch = _STRETCH
-    while until > begin and not search.complete:
-        since = max(begin, until - stretch)
-        entries: list[Moved | Ended] = []
-        at = since
-        while at < until:
-            some, at = search.read(await log.fetch(at))
-            if at < 0:
-                raise LeaderNotAvailableError(f"{CONSUMER_OFFSETS} ends before {until} now")
-            entries += some
-        search.add([entry for entry in entries if since <= entry.at < until])
-        until, stretch = since, stretch * 4
-
-
-def _check(code: int) -> None:
-    """Raise the KafkaError of an answer's `code`."""
-    if code in (_OFFSET_NOT_AVAILABLE, OffsetOutOfRangeError.errno):
-        raise LeaderNotAvailableError("what the new leader has isn't known yet to be replicated")
-    if code:
-        raise for_code(code)
+async def _ends(client: AIOKafkaClient, search: NewestEnds) -> dict[int, bool]:
+    """Whether the newest transaction of each producer was kept, where the log says so."""
+    number = coordinating_partition(search.transactional_id, await partition_count(client, TRANSACTION_STATE))
+    async for stretch in InternalLog(client, TopicPartition(TRANSACTION_STATE, number)).newest_first(search.read):
+        search.add(stretch)
+        if search.complete:
+            break
+    return search.kept

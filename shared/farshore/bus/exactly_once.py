@@ -4,6 +4,7 @@ aiokafka sends offsets to a transaction without the group's generation, so what 
 id: one per input partition, so that whoever starts to own the partition fences whoever owned it before.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,9 +17,12 @@ from aiokafka.structs import OffsetAndMetadata
 from farshore.bus.batches import Batches
 from farshore.bus.clients import Bus
 from farshore.bus.closing import asked_for, close_within, take_exception
-from farshore.bus.committed import committed_positions
+from farshore.bus.committed import find_positions
 from farshore.bus.outgoing import OutgoingRecord
 from farshore.errors import FarshoreError, RetryClass
+from farshore.telemetry import event
+
+log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 2.0
 """How long aborting a transaction, and closing the producer, may take each."""
@@ -74,10 +78,27 @@ class ExactlyOnceStep:
     async def positions(self, groups: Iterable[str], partition: TopicPartition) -> dict[str, OffsetAndMetadata | None]:
         """Each group's committed offset on `partition`, which nobody else can move any more; None where there is none.
 
-        Raises as `committed_positions` does; KafkaError while Kafka is away.
+        Kafka 4.4 may lose the marker of a transaction's end when a broker dies (docs/adr/0008): a position that rests
+        on one is committed again, so that others can tell it too.
+
+        Raises as `committed_positions` does, and as `commit`; KafkaError while Kafka is away.
         """
-        self._started()  # which fenced whoever had it, and waited until the end of a transaction of theirs was written
-        return await committed_positions(self._bus, groups, partition)
+        self._started()  # which fenced whoever had it, and waited until the end of a transaction of theirs was decided
+        found = await find_positions(self._bus, groups, partition, self._transactional_id)
+        for group in sorted(found.unmarked):
+            position = found.positions[group]
+            offset = None if position is None else position.offset
+            event(
+                log,
+                logging.WARNING,
+                "the end of a transaction was lost",
+                group=group,
+                partition=str(partition),
+                offset=offset,
+            )
+            if position is not None:
+                await self.commit([], [Position(group, partition, position.offset, position.metadata)])
+        return found.positions
 
     async def commit(self, records: Iterable[OutgoingRecord], positions: Iterable[Position]) -> None:
         """Write `records` and move `positions`, all of one group, in one transaction.

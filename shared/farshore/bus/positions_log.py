@@ -5,12 +5,15 @@ marker.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from aiokafka import TopicPartition
 from aiokafka.record import MemoryRecords
 from aiokafka.structs import OffsetAndMetadata
+
+from farshore.bus.varint import varint
 
 _KEY_VERSIONS = (0, 1)  # others are keys of something else, members of a group for instance
 _COMMIT = 1
@@ -36,13 +39,19 @@ class Ended:
 
 
 class NewestFirst:
-    """Finds the newest position of each of `groups` on `partition` in stretches of the log, the last stretch first."""
+    """Finds the newest position of each of `groups` on `partition` in stretches of the log, the last stretch first.
 
-    def __init__(self, groups: Iterable[str], partition: TopicPartition) -> None:
+    `kept` says how producers' transactions ended whose ends the log doesn't have.
+    """
+
+    def __init__(
+        self, groups: Iterable[str], partition: TopicPartition, kept: Mapping[int, bool] = MappingProxyType({})
+    ) -> None:
         self._groups = {_key(group, partition): group for group in groups}
-        self._kept: dict[int, bool] = {}
+        self._kept = dict(kept)
         self.found: dict[str, OffsetAndMetadata | None] = {}
-        self.undecided: set[str] = set()
+        self.undecided: dict[str, int] = {}
+        """The producer in whose transaction a group's newest position is."""
 
     @property
     def complete(self) -> bool:
@@ -76,7 +85,7 @@ class NewestFirst:
             elif entry.producer < 0 or self._kept.get(entry.producer):
                 self.found[entry.group] = entry.to
             elif entry.producer not in self._kept:
-                self.undecided.add(entry.group)
+                self.undecided[entry.group] = entry.producer
 
 
 def position_of(value: bytes) -> OffsetAndMetadata:
@@ -84,7 +93,7 @@ def position_of(value: bytes) -> OffsetAndMetadata:
     version, offset = struct.unpack_from(">hq", value)
     at = 10 + (4 if version >= 3 else 0)  # behind the leader's epoch
     if version >= 4:
-        size, at = _varint(value, at)
+        size, at = varint(value, at)
         size -= 1
     else:
         (size,), at = struct.unpack_from(">h", value, at), at + 2
@@ -94,14 +103,3 @@ def position_of(value: bytes) -> OffsetAndMetadata:
 def _key(group: str, partition: TopicPartition) -> bytes:
     names = b"".join(struct.pack(">h", len(name)) + name for name in (group.encode(), partition.topic.encode()))
     return names + struct.pack(">i", partition.partition)
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """An unsigned varint (KIP-482), and what follows it."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

@@ -28,7 +28,7 @@ async def test_one_that_is_far_behind_others_is_found(
         for offset in range(12):
             for other in others:
                 await step.commit([], [Position(other, place, offset)])
-        monkeypatch.setattr("farshore.bus.committed._STRETCH", 2)
+        monkeypatch.setattr("farshore.bus.internal_log._STRETCH", 2)
         found = await step.positions([group, *others], place)
     assert found == {group: (3, "long ago")} | dict.fromkeys(others, (11, ""))
 

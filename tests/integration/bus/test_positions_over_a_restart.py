@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 from kafka_log import make_topic
 
 from farshore.bus.clients import Bus
-from farshore.bus.committed import TRANSACTION_OPEN, committed_positions
+from farshore.bus.committed import committed_positions
 from farshore.bus.exactly_once import ExactlyOnceStep, Position
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.errors import FarshoreError
@@ -31,26 +32,15 @@ async def commit(step: ExactlyOnceStep, group: str, partition: TopicPartition, o
 BACK_WITHIN_SECONDS = 180
 
 
-async def position_once_kafka_can_say(broker: Broker, group: str, partition: TopicPartition) -> int | None:
-    """None where Kafka lost the end of the transaction: seen three times in about 110 kills.
-
-    Its coordinator then has the transaction down as committed, lets its successor begin, and never writes the marker
-    that decides the position (docs/runbooks.md). farshore's part is to say so, and not to take another position.
-    """
+async def position_once_kafka_can_say(broker: Broker, group: str, partition: TopicPartition) -> int:
     bus, deadline = Bus(broker.bootstrap), time.monotonic() + BACK_WITHIN_SECONDS
     while True:
         assert broker.pid is not None, tail(broker.log_file)
         assert time.monotonic() < deadline, f"no position of {group} after {BACK_WITHIN_SECONDS} s"
-        try:
+        with suppress(FarshoreError, *KAFKA_FAILURES):
             async with ExactlyOnceStep(bus, group) as step:
                 found = (await step.positions([group], partition))[group]
-        except FarshoreError as error:
-            if error.reason == TRANSACTION_OPEN:  # for a minute, although the step's start ended whatever was open
-                return None
-        except KAFKA_FAILURES:
-            continue
-        else:
-            return found.offset if found else 0
+                return found.offset if found else 0
 
 
 @pytest.mark.timeout(60 + (60 + BACK_WITHIN_SECONDS) * KILLS)
@@ -83,10 +73,7 @@ async def test_an_acknowledged_position_is_seen_however_close_behind_it_kafka_wa
             broker.launch()
             seen = await asyncio.gather(*(position_once_kafka_can_say(broker, group, partition) for group in groups))
             assert acknowledged
-            decided = {group: offset for group, offset in zip(groups, seen, strict=True) if offset is not None}
-            assert len(decided) > GROUPS / 2
-            groups = list(decided)
-            for group, offset in decided.items():
+            for group, offset in zip(groups, seen, strict=True):
                 assert offset == 2 * kill or (offset == 2 * kill - 1 and group not in acknowledged), (kill, group)
 
 

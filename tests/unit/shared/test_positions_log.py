@@ -35,14 +35,14 @@ def test_a_position_that_is_taken_back_uncovers_the_one_before() -> None:
 
 def test_a_position_in_an_open_transaction_is_undecided_and_hides_the_one_before() -> None:
     found = search([moved(0, 5), Ended(1, 7, True), moved(2, 6)])
-    assert found.undecided == {"g"}
+    assert found.undecided == {"g": 7}
     assert not found.found
     assert found.complete
 
 
 def test_an_open_transaction_of_somebody_elses_holds_nobody_up() -> None:
     found = search([moved(0, 1, producer=9, group="other"), moved(1, 5), Ended(2, 7, True)], groups=("g", "other"))
-    assert (found.found, found.undecided) == ({"g": (5, "")}, {"other"})
+    assert (found.found, found.undecided) == ({"g": (5, "")}, {"other": 9})
 
 
 def test_a_position_outside_a_transaction_counts_at_once() -> None:
