@@ -13,6 +13,8 @@ The rules, and why (each was tried against real clients):
 - Unknown is not absent: where nobody who knows could be asked, the answer is 503 with Retry-After, never 404.
 - While a file with a registry's name is in the hold folder, its writes are answered 503 with Retry-After; reads go on.
   nginx looks for it at each request: no reload, and no time at which one worker holds and another doesn't.
+- How many writes of a registry are under way is counted (limit_conn), so that whoever holds them can tell when the last
+  one has ended: `/edge/registries/NAME/idle` is refused while one is.
 - A path that says its meaning in two ways (encoded slashes and dots, `..`, `//`) is refused: nginx chooses the registry
   by the decoded path, and the registry might read another repository in the raw one.
 """
@@ -31,6 +33,8 @@ CONNECT_SECONDS = 3
 """Longest wait for the primary to accept a connection."""
 FRESH_SECONDS = 3
 """Longest silence of the primary on a small request before the replica answers in its place."""
+MOST_WRITES = 60000
+"""How many writes of one registry an edge lets through at once: no bound that is meant to be met."""
 RETRY_AFTER_SECONDS = 5
 """What a client is told when nobody who knows could be asked."""
 
@@ -56,7 +60,15 @@ def render(topology: Topology, site: str, runtime: Runtime | None = None) -> str
         _REQUESTS,
         _registry_maps(routes),
         _route_map(routes),
-        _block("server", [_server_head(edge), *_locations(runtime, has_replica=has_replica)]),
+        _COUNT_OF_WRITES,
+        _block(
+            "server",
+            [
+                _server_head(edge),
+                *(_about(route, runtime) for route in routes),
+                *_locations(runtime, has_replica=has_replica),
+            ],
+        ),
     ]
     return "\n".join([_head(site, runtime), _block("http", http)])
 
@@ -211,6 +223,42 @@ def _route_map(routes: Sequence[Route]) -> str:
     return _block('map "$registry:$request_method:$kind" $route', lines)
 
 
+# A request is counted once its location is chosen, which is after it was looked whether writes are held.
+_COUNT_OF_WRITES = r"""
+map "$writes $uri" $write_of {
+  default                                                         "";
+  "~^yes /v2/"                                                    $registry;
+  "~^[a-z]+ /edge/registries/(?<asked_registry>[a-z0-9-]+)/idle$"  $asked_registry;
+}
+limit_conn_zone $write_of zone=writes:1m;
+limit_conn_log_level info;""".strip()
+
+
+def _about(route: Route, runtime: Runtime) -> str:
+    """What this edge takes for the registry's primary, whether it holds writes, and whether any is under way."""
+    path = f"/edge/registries/{route.registry}"
+    told = f'{{"registry":"{route.registry}","primary":"{route.primary_site}","epoch":{route.epoch},"held":$held}}'
+    return "\n".join(
+        [
+            _block(
+                f"location = {path}",
+                [
+                    "access_log off;",
+                    "default_type application/json;",
+                    "set $held false;",
+                    f'if (-f {quoted(runtime.hold_dir)[:-1]}/{route.registry}") {{ set $held true; }}',
+                    f"return 200 '{told}';",
+                ],
+            ),
+            # try_files, unlike return, comes after the counting
+            _block(
+                f"location = {path}/idle",
+                ["access_log off;", "limit_conn writes 1;", "limit_conn_status 423;", "try_files /none =204;"],
+            ),
+        ]
+    )
+
+
 def _server_head(edge: Edge) -> str:
     address = f"*{edge.listen}" if edge.listen.startswith(":") else edge.listen
     lines = [f"listen {address};"]
@@ -325,6 +373,7 @@ _STALE = [
 
 _PRIMARY = f"""\
 location @primary {{
+  limit_conn writes {MOST_WRITES};
   recursive_error_pages on;
   set $served primary;
   proxy_pass $primary;

@@ -43,6 +43,8 @@ class Route:
     prefix: str
     primary: Upstream
     local: Upstream | None
+    primary_site: str
+    epoch: int
 
 
 def routes_of(topology: Topology, site: str) -> list[Route]:
@@ -64,4 +66,6 @@ def _route(name: str, registry: Registry, site: str) -> Route:
         prefix=registry.prefix,
         primary=Upstream.of(registry.primary.url),
         local=Upstream.of(replica.url) if replica else None,
+        primary_site=registry.primary.site,
+        epoch=registry.epoch,
     )

@@ -6,7 +6,7 @@ Nothing of it outlives the run. What is remembered between runs is in Kafka.
 import sqlite3
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,11 @@ CREATE TEMP TABLE asked (number INTEGER PRIMARY KEY, repository, reference);
 """
 _PAGE = 500
 _CACHE_KIB = 16_384
+_ANNOUNCE = """INSERT INTO announced VALUES (?, ?, ?, ?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET offset = excluded.offset, kind = excluded.kind, digest = excluded.digest,
+                                         event_id = excluded.event_id
+               WHERE event_id IS NOT excluded.event_id"""
+"""A notification that was sent twice is one event, where it stood first: nobody decides it a second time."""
 _NEEDED = """SELECT repository, reference FROM said WHERE registry = :registry AND state = 'ready'
              UNION SELECT repository, reference FROM seen WHERE registry = :registry AND answer = 'has'"""
 
@@ -61,7 +66,7 @@ class Knowledge:
             else:
                 announced.append((registry, *name, fact.offset, fact.kind.value, fact.digest, fact.event_id))
         self._write("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", said)
-        self._write("INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?, ?)", announced)
+        self._write(_ANNOUNCE, announced)
 
     def see(self, registry: str, facts: Iterable[tuple[ImageName, Seen]]) -> None:
         """Take in what registries answered."""
@@ -140,6 +145,31 @@ class Knowledge:
             for row in rows("site, answer, seen.digest", "seen")
         )
         return by_name(said, announced, seen)
+
+    def undecided(self, registry: str, site: str, before: int) -> list[ImageName]:
+        """Names whose last event below the offset `before` has not been decided at `site`."""
+        query = """SELECT repository, reference FROM announced
+                   LEFT JOIN (SELECT repository, reference, offset AS told, state FROM said
+                              WHERE registry = :registry AND site = :site) USING (repository, reference)
+                   WHERE registry = :registry AND offset < :before AND (told IS NULL OR told < offset OR state = 'late')
+                   ORDER BY repository, reference"""
+        rows = self._db.execute(query, {"registry": registry, "site": site, "before": before})
+        return [ImageName(*row) for row in rows]
+
+    def last_said(self, registry: str, site: str, states: Collection[ReadinessState]) -> list[tuple[ImageName, str]]:
+        """Names of which one of `states` was the last that was said at `site`, with it."""
+        marks = ", ".join("?" * len(states))
+        query = f"""SELECT repository, reference, state FROM said
+                    WHERE registry = ? AND site = ? AND state IN ({marks}) ORDER BY repository, reference"""
+        rows = self._db.execute(query, (registry, site, *(state.value for state in states)))
+        return [(ImageName(repository, reference), state) for repository, reference, state in rows]
+
+    def announced_from(self, registry: str, start: int) -> list[tuple[ImageName, Announced]]:
+        """Names whose last event stands at the offset `start` or behind it, with that event."""
+        query = """SELECT repository, reference, offset, kind, digest, event_id FROM announced
+                   WHERE registry = ? AND offset >= ? ORDER BY offset"""
+        rows = self._db.execute(query, (registry, start))
+        return [(ImageName(row[0], row[1]), Announced(row[2], EventKind(row[3]), row[4], row[5])) for row in rows]
 
     def _pages(self, query: str, values: dict[str, str]) -> Iterator[list[ImageName]]:
         """The names that `query` finds now; what is written meanwhile doesn't change them."""

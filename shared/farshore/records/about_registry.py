@@ -2,9 +2,10 @@
 
 from farshore.records.cloudevent import RecordHeaders
 from farshore.records.fences import FENCE_TYPES
+from farshore.records.moves import MARKED_TYPE
 from farshore.records.reconciles import RECONCILE_TYPE
 
-ABOUT_REGISTRY_TYPES = frozenset({RECONCILE_TYPE.encode(), *FENCE_TYPES})
+ABOUT_REGISTRY_TYPES = frozenset({RECONCILE_TYPE.encode(), MARKED_TYPE.encode(), *FENCE_TYPES})
 """As they stand in the header `ce_type`."""
 
 

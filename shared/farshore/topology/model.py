@@ -192,6 +192,8 @@ class Registry(_Part):
     """Repositories whose name begins with this belong to the registry; '' is every other one."""
     primary: Primary
     """Where it is written."""
+    epoch: StrictInt = Field(default=1, ge=1, le=1_000_000)
+    """Counts its primaries: `farshore move` adds one, and of two that differ the higher is right."""
     replicas: list[Replica] = []
     """Where it is copied to."""
     notifications: Notifications

@@ -1,5 +1,6 @@
 """The rendered edge in a real nginx before two real registries: a primary, and a replica with an older state of it."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -7,9 +8,10 @@ import shutil
 import signal
 import subprocess
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -277,6 +279,41 @@ async def test_not_here_yet_is_told_apart_from_absent(world: World) -> None:
     world.primary.stop()
     status, headers, _ = await world.get(absent)
     assert (status, headers["x-farshore-state"]) == (503, "not-here-yet")
+
+
+async def test_the_edge_tells_its_primary_whether_it_holds_writes_and_when_the_last_one_has_ended(world: World) -> None:
+    async def about() -> Any:
+        return json.loads((await world.get("/edge/registries/main"))[2])
+
+    async def idle() -> int:
+        return (await world.get("/edge/registries/main/idle"))[0]
+
+    assert await about() == {"registry": "main", "primary": "nyc", "epoch": 1, "held": False}
+    assert await idle() == 204
+    async with world.session.post(f"{world.url('edge')}/v2/app/blobs/uploads/") as answer:
+        place = answer.headers["Location"]
+    writing = http.client.HTTPConnection(world.addresses["edge"])
+    writing.putrequest("PATCH", place.removeprefix(world.url("edge")))
+    writing.putheader("Content-Length", "10")
+    writing.endheaders(b"01234")
+    await wait_until(lambda: _is(idle, 423), 10, "the write to be counted")
+    hold = world.folder / "holds" / "main"
+    hold.parent.mkdir()
+    hold.touch()
+    assert (await about())["held"]
+    assert await idle() == 423
+    writing.send(b"56789")
+    answered = await asyncio.to_thread(writing.getresponse)
+    assert answered.status == 202
+    answered.read()
+    await wait_until(lambda: _is(idle, 204), 10, "the write to be over")
+    writing.close()
+    hold.unlink()
+    assert not (await about())["held"]
+
+
+async def _is(status: Callable[[], Awaitable[int]], wanted: int) -> bool:
+    return await status() == wanted
 
 
 async def test_held_writes_are_asked_to_come_back_while_reads_go_on(world: World) -> None:

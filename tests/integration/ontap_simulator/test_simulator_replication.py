@@ -440,6 +440,35 @@ def test_the_direction_can_be_reversed_with_data(pair: Pair) -> None:
     assert (pair.root / "b").read_bytes() == b"written at the new primary"
 
 
+def test_a_replica_takes_the_primarys_place_and_the_others_follow_without_a_new_baseline(
+    pair: Pair, sites: dict[str, SimulatedCluster]
+) -> None:
+    """Break, and for each other site: delete, create from the new source, resync."""
+    nyc, fra, syd = pair.nyc, pair.fra, sites["syd"]
+    (pair.root / "a").write_bytes(os.urandom(MEGABYTE))
+    nyc.snapshot(pair.source, "s1")
+    fra.update(pair.relationship, "s1")
+    syd.create_volume(pair.name, "dp")
+    syd.update(other := syd.mirror(nyc, pair.name, pair.name), "s1")
+    pair.patch(state="broken_off")
+    (pair.view / "b").write_bytes(b"written at the new primary")
+    assert fra.api("DELETE", f"/snapmirror/relationships/{pair.relationship.uuid}?return_timeout=15")[0] == 200
+    (pair.root / "late").write_bytes(b"written at the old primary")
+    assert syd.api("DELETE", f"/snapmirror/relationships/{other.uuid}?return_timeout=15")[0] == 200
+    for site in (nyc, syd):
+        before = site.sim("GET", "stats")["total"]["logical_bytes"]
+        made = site.mirror(fra, pair.name, pair.name)
+        made.get()
+        assert made.state == "broken_off"
+        path = f"/snapmirror/relationships/{made.uuid}?return_timeout=30"
+        assert site.api("PATCH", path, {"state": "snapmirrored"})[0] == 200
+        wait_for(lambda made=made: made.get() and made.state == "snapmirrored", "the resync")  # type: ignore[misc]
+        assert made.last_transfer_type == "resync"
+        assert tree(site.path(pair.name)) == tree(pair.view)
+        assert site.sim("GET", "stats")["total"]["logical_bytes"] - before < MEGABYTE // 4
+    assert nyc.api("GET", f"/storage/volumes/{pair.source.uuid}")[2]["type"] == "dp"
+
+
 def test_a_cascade_sends_only_what_its_source_exports(pair: Pair, sites: dict[str, SimulatedCluster]) -> None:
     syd = sites["syd"]
     syd.create_volume(pair.name, "dp")

@@ -7,7 +7,7 @@ import pytest
 from farshore.oci import Digest
 from farshore.records.events import EventKind
 from farshore.records.readiness import ReadinessState
-from farshore_reconciler.facts import Answer, ImageName, Said, Seen
+from farshore_reconciler.facts import Announced, Answer, ImageName, Said, Seen
 from farshore_reconciler.judge import Missing, Rules, judge
 from farshore_reconciler.knowledge import Knowledge
 
@@ -74,3 +74,28 @@ def test_a_sample_goes_around_the_ring(knowledge: Knowledge) -> None:
             seen.add(name)
             start = ring + 1
     assert seen == set(NAMES)
+
+
+def test_what_a_site_has_yet_to_decide_is_told_by_name(knowledge: Knowledge) -> None:
+    def push(offset: int, event: str = "") -> Announced:
+        return Announced(offset, EventKind.MANIFEST_PUSHED, A, event or f"event-{offset}")
+
+    def decided(offset: int, state: ReadinessState = ReadinessState.READY, site: str = "fra") -> Said:
+        return Said(site, state, A, f"0a1b2c3d-0-{offset}", offset)
+
+    ready, late, behind, untold, elsewhere, later, failed, repeated = NAMES[:8]
+    heard: list[tuple[ImageName, Said | Announced]] = [
+        *((ready, push(1)), (late, push(2)), (behind, push(3)), (untold, push(4)), (elsewhere, push(5))),
+        *((later, push(100)), (failed, push(6)), (repeated, push(7, "same")), (repeated, push(9, "same"))),
+        *((ready, decided(1)), (late, decided(2, ReadinessState.LATE)), (behind, decided(0))),
+        *((elsewhere, decided(5, site="syd")), (failed, decided(6, ReadinessState.CORRUPT)), (repeated, decided(7))),
+    ]
+    knowledge.hear("main", heard)
+    knowledge.hear("other", [(NAMES[9], push(1))])
+    assert knowledge.undecided("main", "fra", 100) == sorted([late, behind, untold, elsewhere])
+    assert knowledge.undecided("main", "fra", 4) == sorted([late, behind])
+    assert knowledge.last_said("main", "fra", [ReadinessState.CORRUPT, ReadinessState.LATE]) == sorted(
+        [(failed, "corrupt"), (late, "late")]
+    )
+    found = knowledge.announced_from("main", 7)
+    assert [(name, announced.offset) for name, announced in found] == [(repeated, 7), (later, 100)]

@@ -11,7 +11,7 @@ from farshore_ontap_simulator.errors import OntapError, busy, refused
 from farshore_ontap_simulator.model.cluster import Cluster
 from farshore_ontap_simulator.model.records import Policy, Relationship, RelationshipState, Volume
 from farshore_ontap_simulator.model.volumes import NewVolume, create_volume
-from farshore_ontap_simulator.transfer import messages
+from farshore_ontap_simulator.transfer import messages, plan
 from farshore_ontap_simulator.transfer.session import SourceSession, UnreachableError, describe, unreachable_error
 from farshore_ontap_simulator.transfer.transfers import Transfers
 
@@ -57,13 +57,18 @@ class Relationships:
             raise refused(errors.ENTRY_MISSING, f'Volume "{new.destination_path}" does not exist.', status=404)
         if volume is not None and new.create_destination:
             raise refused(errors.VOLUME_EXISTS, f'Volume "{new.destination_path}" already exists.', status=409)
-        if volume is not None and volume.type != "dp":
-            raise refused(errors.NOT_A_DP_VOLUME, f'Volume "{new.destination_path}" is not of type DP.')
         source_cluster = new.source_cluster or self._find_source_cluster(new.source_path)
         if source_cluster == self._cluster.settings.name and new.source_path == new.destination_path:
             raise refused(errors.SAME_VOLUME, "The source and the destination are the same volume.")
-        self._source_volume(source_cluster, new)
+        source = self._source_volume(source_cluster, new)
+        if volume is not None and volume.type != "dp" and (new.initialize or not self._is_related(volume, source)):
+            raise refused(errors.NOT_A_DP_VOLUME, f'Volume "{new.destination_path}" is not of type DP.')
         return source_cluster
+
+    def _is_related(self, volume: Volume, source: messages.Opened) -> bool:
+        """Whether a writable volume has a snapshot in common with the source, so that a resync can make it a copy."""
+        mine = {snapshot.version_uuid for snapshot in self._cluster.snapshots_of(volume.uuid)}
+        return plan.common(source.snapshots, mine) is not None
 
     def _find_policy(self, name: str | None) -> Policy:
         wanted = name or "Asynchronous"
@@ -88,7 +93,7 @@ class Relationships:
             raise unreachable_error(unreachable)
         raise refused(errors.NOT_PEERED, f'SVM "{svm}" is not peered with an SVM of this cluster.')
 
-    def _source_volume(self, cluster_name: str, new: NewRelationship) -> None:
+    def _source_volume(self, cluster_name: str, new: NewRelationship) -> messages.Opened:
         if cluster_name != self._cluster.settings.name and not self._cluster.store.peers.first(
             lambda item: item.name == cluster_name
         ):
@@ -96,7 +101,7 @@ class Relationships:
         try:
             session = SourceSession(self._cluster, cluster_name, lambda: 0.0)
             try:
-                session.ask(
+                return session.ask(
                     messages.Open(
                         cluster=self._cluster.settings.name,
                         relationship="",
@@ -135,7 +140,7 @@ class Relationships:
                     volume=volume.uuid,
                     policy=self._find_policy(new.policy).uuid,
                     throttle=new.throttle,
-                    state=RelationshipState.UNINITIALIZED if volume.exported is None else RelationshipState.BROKEN_OFF,
+                    state=_initial_state(volume),
                 )
             )
         if new.initialize:
@@ -375,3 +380,13 @@ class Relationships:
             for hold in holds:
                 store.holds.delete(hold.key)
         return bool(holds)
+
+
+def _initial_state(volume: Volume) -> RelationshipState:
+    """A volume that is writable or has content already isn't initialised but resynchronised, as after a break.
+
+    NetApp, "Reactivate the original source volume" (ONTAP 9, data protection): `snapmirror create` onto the volume that
+    was the source, then `snapmirror resync`.
+    """
+    fresh = volume.type == "dp" and volume.exported is None
+    return RelationshipState.UNINITIALIZED if fresh else RelationshipState.BROKEN_OFF
