@@ -28,10 +28,9 @@ from process_usage import cpu_seconds, resident_mib
 from farshore.bus.clients import Bus
 from farshore.bus.topics import EVENTS, create_missing_topics
 from farshore.oci import Digest, Repository, Tag
-from farshore.ontap.cluster import OntapCluster
-from farshore.ontap.provision import provision
 from farshore.records.events import Event, EventKind
 from farshore.topology import load_topology
+from farshore_cli.applying.run import make_storage
 from farshore_cli.tools.child import end, spawn, tail
 from farshore_cli.tools.kafka import Broker
 from farshore_cli.tools.ports import free_ports
@@ -117,12 +116,7 @@ async def prepare(topology_file: Path, bootstrap: str) -> None:
     """Volumes, relationships, baselines, topics, and an event for each registry."""
     topology = load_topology(topology_file)
     await create_missing_topics(bootstrap)
-    clusters = {name: OntapCluster(name, site.ontap) for name, site in topology.sites.items()}
-    for cluster in clusters.values():
-        await cluster.__aenter__()
-    await provision(topology, clusters)
-    for cluster in clusters.values():
-        await cluster.__aexit__(None, None, None)
+    await make_storage(topology, within=3600)
     producer = Bus(bootstrap).producer()
     await producer.start()
     now = datetime.now(UTC)

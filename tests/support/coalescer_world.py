@@ -24,12 +24,11 @@ from farshore.bus.clients import Bus
 from farshore.bus.partition_of import partition_of
 from farshore.bus.topics import ARRIVALS, EVENTS, TRANSFERS, Topic, create_missing_topics
 from farshore.oci import Digest, Repository, Tag
-from farshore.ontap.cluster import OntapCluster
-from farshore.ontap.provision import provision
 from farshore.records.arrivals import Arrival
 from farshore.records.events import Event, EventKind
 from farshore.records.reconciles import RECONCILE_TYPE, ReconcileRequested
 from farshore.topology import load_topology
+from farshore_cli.applying.run import make_storage
 from farshore_cli.tools.child import end, spawn, tail
 from farshore_cli.tools.kafka import Broker
 from farshore_cli.tools.ports import free_port
@@ -280,13 +279,7 @@ async def coalescer_world(
     with Broker(folder / "kafka", folder / "kafka.log") as broker, start_simulators(folder, sites) as simulators:
         topology = write_topology(folder, simulators, batching or {}, via or {}, timeout)
         await create_missing_topics(broker.bootstrap)
-        model = load_topology(topology)
-        clusters = {site: OntapCluster(site, simulators[site].settings) for site in sites}
-        for cluster in clusters.values():
-            await cluster.__aenter__()
-        await provision(model, clusters)
-        for cluster in clusters.values():
-            await cluster.__aexit__(None, None, None)
+        await make_storage(load_topology(topology), within=60)
         producer = Bus(broker.bootstrap).producer()
         await producer.start()
         world = World(folder, simulators, topology, broker, producer)

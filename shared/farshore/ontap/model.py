@@ -87,6 +87,11 @@ class Volume:
     compression: str | None = None
     """Compression at rest, in the same words."""
 
+    @property
+    def content_bytes(self) -> int:
+        """Bytes of content before storage efficiency: about what a baseline has to send."""
+        return self.used if self.logical_used is None else self.logical_used
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -152,6 +157,11 @@ class Relationship:
     """What crossed the network since the relationship exists."""
     policy: str | None = None
     """Name of its policy; None where the cluster doesn't say."""
+
+    @property
+    def established(self) -> bool:
+        """Whether it has its baseline and takes updates."""
+        return self.state in (RelationshipState.SNAPMIRRORED, RelationshipState.IN_SYNC)
 
     @property
     def transferring(self) -> bool:

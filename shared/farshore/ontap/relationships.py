@@ -13,8 +13,6 @@ from farshore.ontap.errors import ALREADY_INITIALIZED, Call, OntapError
 from farshore.ontap.model import Policy, Relationship, RelationshipState
 from farshore.ontap.transfers import TransferCalls
 
-ESTABLISHED = (RelationshipState.SNAPMIRRORED, RelationshipState.IN_SYNC)
-
 
 class RelationshipCalls(TransferCalls):
     """`/snapmirror/relationships` and `/snapmirror/policies`, on the destination's cluster.
@@ -128,7 +126,7 @@ class RelationshipCalls(TransferCalls):
         resume or resync it, and a resync discards what only the destination has.
         """
         relationship = await self.read_relationship(uuid)
-        if relationship.state in ESTABLISHED or relationship.transferring:
+        if relationship.established or relationship.transferring:
             return relationship
         if relationship.state is not RelationshipState.UNINITIALIZED:
             raise OntapError(
@@ -142,7 +140,7 @@ class RelationshipCalls(TransferCalls):
             await self._set_state(uuid, RelationshipState.SNAPMIRRORED)
         except OntapError as error:
             relationship = await self.read_relationship(uuid)
-            begun = relationship.state in ESTABLISHED or relationship.transferring
+            begun = relationship.established or relationship.transferring
             if error.code != ALREADY_INITIALIZED and not begun:
                 raise
             return relationship

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from farshore.ontap.model import Policy, Relationship, RelationshipState, TransferState, Volume
 from farshore.topology import Topology, load_topology
 from farshore_cli.applying.destroy import destruction, replica_named
-from farshore_cli.applying.facts import PolicyFacts, RelationshipFacts, SiteFacts, Unseen, VolumeFacts, World
+from farshore_cli.applying.facts import SiteFacts, Unseen, World
 from farshore_cli.applying.plan import plan, upstream_first
 from farshore_cli.applying.show import plan_lines
 from farshore_cli.applying.steps import Consequence, Kind
@@ -26,12 +27,25 @@ def empty_world(topology: Topology) -> dict[str, SiteFacts | Unseen]:
     return {name: SiteFacts(f"cluster-{name}", {}, {}, peers, "aggr1") for name in topology.sites}
 
 
-def volume(kind: str, junction: str | None = "/registry_main") -> VolumeFacts:
-    return VolumeFacts("v", kind, "online", junction, "both", "both", 1000)
+def volume(kind: str, junction: str | None = "/registry_main") -> Volume:
+    return Volume("v", "registry_main", "svm_registry", kind, "online", junction, SIZE, 500, 1000, "both", "both")
 
 
-def relationship(state: str = "snapmirrored", source: str = "svm_registry:registry_main") -> RelationshipFacts:
-    return RelationshipFacts("r", state, True, (), source, "farshore", False, 0)
+def relationship(state: str = "snapmirrored", source: str = "svm_registry:registry_main") -> Relationship:
+    return Relationship(
+        uuid="r",
+        state=RelationshipState(state),
+        healthy=True,
+        unhealthy_reasons=(),
+        source_path=source,
+        destination_path="svm_registry:registry_main",
+        exported_snapshot=None,
+        lag_seconds=None,
+        transfer_uuid=None,
+        transfer_state=None,
+        total_transfer_bytes=0,
+        policy="farshore",
+    )
 
 
 def finished(topology: Topology) -> dict[str, SiteFacts | Unseen]:
@@ -45,7 +59,7 @@ def finished(topology: Topology) -> dict[str, SiteFacts | Unseen]:
             facts,
             volumes={"registry_main": volume("rw" if primary else "dp")},
             relationships={} if primary else {"registry_main": relationship()},
-            policy=PolicyFacts("p", True, True),
+            policy=Policy("p", "farshore", True, True),
         )
     return world
 
@@ -110,7 +124,7 @@ def test_a_relationship_in_any_other_state_is_for_a_person(state: str) -> None:
         ({"volumes": {"registry_main": volume("rw")}}, "it is of type rw, not dp"),
         ({"volumes": {"registry_main": replace(volume("dp"), state="offline")}}, "it is offline"),
         ({"relationships": {"registry_main": relationship(source="other:volume")}}, "its source is other:volume"),
-        ({"policy": PolicyFacts("p", True, False)}, "it doesn't copy all source snapshots"),
+        ({"policy": Policy("p", "farshore", True, False)}, "it doesn't copy all source snapshots"),
         ({"relationships": {}, "peers": frozenset()}, "svm_registry of cluster-ams isn't peered"),
         ({"volumes": {}, "relationships": {}, "aggregate": None}, "it isn't there, and the SVM has no aggregate"),
     ],
@@ -145,7 +159,7 @@ def test_only_a_replica_that_feeds_nobody_is_destroyed() -> None:
     assert kinds == [Kind.DELETE_RELATIONSHIP, Kind.UNMOUNT_VOLUME, Kind.DELETE_VOLUME]
     assert len(destruction(topology, world, last).ready) == 1
     assert not destruction(topology, world, middle).steps
-    running = replace(relationship(), transferring=True)
+    running = replace(relationship(), transfer_state=TransferState.TRANSFERRING)
     for change in (
         {"volumes": {"registry_main": volume("rw")}},
         {"relationships": {"registry_main": relationship(source="other:volume")}},

@@ -38,8 +38,8 @@ def _refusal(topology: Topology, facts: SiteFacts, one: Relationship) -> Differe
             "only a SnapMirror destination is removed: this may be the only copy",
         )
     source = f"{topology.sites[one.source_site].ontap.svm}:{one.source_volume}"
-    if relationship is not None and relationship.source != source:
-        return refused(f"its source is {relationship.source}, not {source}", "correct the topology")
+    if relationship is not None and relationship.source_path != source:
+        return refused(f"its source is {relationship.source_path}, not {source}", "correct the topology")
     if relationship is not None and relationship.transferring:
         return refused("a transfer is running", "stop the coalescer and wait for its end, or abort it")
     return None
@@ -57,8 +57,8 @@ def _steps(topology: Topology, facts: SiteFacts, one: Relationship) -> Iterator[
     if volume is None:
         return
     target = f"/storage/volumes/{volume.uuid}"
-    if volume.junction:
-        words = f"unmount {path} from {volume.junction}"
+    if volume.junction_path:
+        words = f"unmount {path} from {volume.junction_path}"
         body = {"nas": {"path": ""}}
         yield Step(one.site, Kind.UNMOUNT_VOLUME, f"volume {path}", words, "PATCH", target, body, waits)
         waits = f"volume {path} is unmounted"

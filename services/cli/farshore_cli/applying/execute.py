@@ -54,6 +54,19 @@ class Screen(Protocol):
         """What is left."""
 
 
+class Unshown:
+    """The screen of those who only want the outcome."""
+
+    def sending(self, step: Step) -> None:
+        """Not shown."""
+
+    def sent(self, step: Step, failure: OntapError | None) -> None:
+        """Not shown."""
+
+    def looked(self, plan: Plan) -> None:
+        """Not shown."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """How it ended: what is left, what was done, and what failed for good, by step key."""

@@ -1,60 +1,9 @@
-"""What was seen on the clusters of a topology. Pure.
-
-Words and states are ONTAP's (REST 9.14); paths are `svm:volume`.
-"""
+"""What was seen on the clusters of a topology, in the words of `farshore.ontap.model`. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True, slots=True)
-class VolumeFacts:
-    """A volume of the site's SVM."""
-
-    uuid: str
-    type: str
-    """`rw` or `dp`."""
-    state: str
-    junction: str | None
-    dedupe: str | None
-    """None, here and for `compression`, where the cluster doesn't say."""
-    compression: str | None
-    logical_bytes: int
-    """Bytes of content before storage efficiency: about what a baseline has to send."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelationshipFacts:
-    """A relationship whose destination is on the site's SVM."""
-
-    uuid: str
-    state: str
-    healthy: bool
-    reasons: tuple[str, ...]
-    """Why it isn't healthy."""
-    source: str
-    policy: str | None
-    transferring: bool
-    transferred_bytes: int
-    """Of the transfer that runs; 0 where none does."""
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyFacts:
-    """farshore's policy in the site's SVM."""
-
-    uuid: str
-    network_compression: bool
-    copies_all: bool
-    """Whether every source snapshot travels."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventFacts:
-    """farshore's EMS destination of the site's cluster."""
-
-    url: str
-    filters: tuple[str, ...]
+from farshore.ontap.model import EmsDestination, Policy, Relationship, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +12,20 @@ class SiteFacts:
 
     cluster: str
     """The cluster's own name."""
-    volumes: Mapping[str, VolumeFacts]
-    """By name; what isn't there is left out, in all of these."""
-    relationships: Mapping[str, RelationshipFacts]
-    """By the destination volume's name."""
+    volumes: Mapping[str, Volume]
+    """Of the site's SVM, by name; what isn't there is left out, in all of these."""
+    relationships: Mapping[str, Relationship]
+    """Those that end in the site's SVM, by the destination volume's name."""
     peers: frozenset[tuple[str, str]] = frozenset()
     """`(cluster, SVM)` that SnapMirror can reach now."""
     aggregate: str | None = None
     """Where a new volume would go."""
-    policy: PolicyFacts | None = None
-    events: EventFacts | None = None
+    policy: Policy | None = None
+    """farshore's policy in the site's SVM."""
+    events: EmsDestination | None = None
+    """farshore's EMS destination of the site's cluster."""
+    transferred: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that have crossed in the transfer that runs, by the destination volume's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,15 @@ from farshore.errors import ConfigurationError
 from farshore.topology import Topology
 from farshore_cli.stack.registry_config import NotificationTarget, notification_settings
 from farshore_edge.render import render
+from farshore_edge.runtime import Runtime
 
 
-def site_files(topology: Topology, receiver: str) -> dict[str, str]:
+def site_files(topology: Topology, receiver: str, hold_dir: Path) -> dict[str, str]:
     """Contents by file name: the rules of each edge, and what goes into the configuration of each primary's registry,
-    which posts to `receiver`. Tokens are named by their references, not read."""
-    files = {f"edge-{name}.conf": render(topology, name) for name, site in topology.sites.items() if site.edge}
+    which posts to `receiver`. A file in the edges' `hold_dir` holds writes. Tokens are named, by their references, not
+    read."""
+    runtime = Runtime(hold_dir=hold_dir)
+    files = {f"edge-{name}.conf": render(topology, name, runtime) for name, site in topology.sites.items() if site.edge}
     for name, registry in topology.registries.items():
         token = f"<the token behind {registry.notifications.tokens[0]}>"
         target = NotificationTarget(f"{receiver}/v1/notifications/{name}", token)

@@ -1,21 +1,16 @@
 """Looks at every cluster of a topology; changes nothing."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from farshore.ontap import OntapCluster, OntapError
-from farshore.ontap.model import Relationship, Volume
+from farshore.ontap.model import Relationship
 from farshore.topology import Topology
-from farshore_cli.applying.facts import (
-    EventFacts,
-    PolicyFacts,
-    RelationshipFacts,
-    SiteFacts,
-    Unseen,
-    VolumeFacts,
-    World,
-)
+from farshore_cli.applying.facts import SiteFacts, Unseen, World
 from farshore_cli.applying.plan import OURS
+
+Found = TypeVar("Found")
 
 
 async def observe(topology: Topology, clusters: Mapping[str, OntapCluster]) -> World:
@@ -40,52 +35,29 @@ async def _facts(topology: Topology, cluster: OntapCluster) -> SiteFacts:
     ]
     destinations = [one.volume for one in topology.all_relationships() if one.site == cluster.site]
     info = await cluster.info()
-    volumes = {name: found for name in names if (found := await cluster.volume(name)) is not None}
-    relationships: dict[str, RelationshipFacts] = {}
-    for name in destinations:
-        relationship = await cluster.find_relationship(f"{cluster.settings.svm}:{name}")
-        if relationship is not None:
-            relationships[name] = await _relationship(cluster, relationship)
-    policy = await cluster.policy(OURS) if destinations else None
-    events = await cluster.ems_destination(OURS) if cluster.settings.ems else None
+    volumes = await _each(names, cluster.volume)
+    relationships = await _each(destinations, lambda name: cluster.find_relationship(f"{cluster.settings.svm}:{name}"))
     return SiteFacts(
         info.name,
-        {name: _volume(volume) for name, volume in volumes.items()},
+        volumes,
         relationships,
         await _peers(cluster) if destinations else frozenset(),
         await cluster.emptiest_aggregate() if len(volumes) < len(names) else None,
-        PolicyFacts(policy.uuid, policy.network_compression, policy.copy_all_source_snapshots) if policy else None,
-        EventFacts(events.url, events.filters) if events else None,
+        await cluster.policy(OURS) if destinations else None,
+        await cluster.ems_destination(OURS) if cluster.settings.ems else None,
+        {name: await _crossed(cluster, one) for name, one in relationships.items() if one.transferring},
     )
 
 
-def _volume(volume: Volume) -> VolumeFacts:
-    return VolumeFacts(
-        volume.uuid,
-        volume.type,
-        volume.state,
-        volume.junction_path,
-        volume.dedupe,
-        volume.compression,
-        volume.logical_used or volume.used,
-    )
+async def _each(names: list[str], look: Callable[[str], Awaitable[Found | None]]) -> dict[str, Found]:
+    """What `look` finds of `names`, by name; the client bounds how many it asks for at once."""
+    found = await asyncio.gather(*map(look, names))
+    return {name: one for name, one in zip(names, found, strict=True) if one is not None}
 
 
-async def _relationship(cluster: OntapCluster, found: Relationship) -> RelationshipFacts:
-    transferred = 0
-    if found.transferring:
-        running = [one for one in await cluster.list_transfers(found.uuid) if one.active]
-        transferred = max((one.bytes_transferred for one in running), default=0)
-    return RelationshipFacts(
-        found.uuid,
-        str(found.state),
-        found.healthy,
-        found.unhealthy_reasons,
-        found.source_path,
-        found.policy,
-        found.transferring,
-        transferred,
-    )
+async def _crossed(cluster: OntapCluster, relationship: Relationship) -> int:
+    running = [one for one in await cluster.list_transfers(relationship.uuid) if one.active]
+    return max((one.bytes_transferred for one in running), default=0)
 
 
 async def _peers(cluster: OntapCluster) -> frozenset[tuple[str, str]]:

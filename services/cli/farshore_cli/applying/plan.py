@@ -12,13 +12,14 @@ Rules:
 from collections.abc import Iterator
 from typing import Any
 
+from farshore.ontap.model import Relationship as OntapRelationship
+from farshore.ontap.model import RelationshipState, Volume
 from farshore.topology.model import Place, Relationship, Topology
-from farshore_cli.applying.facts import RelationshipFacts, SiteFacts, Unseen, VolumeFacts, World
+from farshore_cli.applying.facts import SiteFacts, Unseen, World
 from farshore_cli.applying.steps import Baseline, Consequence, Difference, Kind, Plan, Step
 
 OURS = "farshore"
 """Name of the policy in each SVM with replicas, and of the EMS destination of each cluster that has one."""
-ESTABLISHED = ("snapmirrored", "in_sync")
 
 Item = Step | Baseline | Difference
 
@@ -117,7 +118,7 @@ class _Planner:
         words = f"make the volume {path}, {what}, thin, in {facts.aggregate}"
         return Step(site, Kind.CREATE_VOLUME, f"volume {path}", words, "POST", "/storage/volumes", body)
 
-    def _efficiency(self, site: str, path: str, volume: VolumeFacts) -> Iterator[Item]:
+    def _efficiency(self, site: str, path: str, volume: Volume) -> Iterator[Item]:
         found = {"dedupe": volume.dedupe, "compression": volume.compression}
         off = [name for name, value in found.items() if value == "none"]
         if off:
@@ -127,12 +128,12 @@ class _Planner:
             target = f"/storage/volumes/{volume.uuid}"
             yield Step(site, Kind.CHANGE_VOLUME, f"volume {path}", words, "PATCH", target, body)
 
-    def _mount(self, site: str, name: str, volume: VolumeFacts | None, waits: str = "") -> Iterator[Item]:
+    def _mount(self, site: str, name: str, volume: Volume | None, waits: str = "") -> Iterator[Item]:
         path, junction = self._path(site, name), f"/{name}"
-        if volume is not None and volume.junction == junction:
+        if volume is not None and volume.junction_path == junction:
             return
-        if volume is not None and volume.junction:
-            found = f"it is mounted at {volume.junction}, not at {junction}"
+        if volume is not None and volume.junction_path:
+            found = f"it is mounted at {volume.junction_path}, not at {junction}"
             yield Difference(site, f"volume {path}", found, Consequence.LEFT, "moving it would cut its clients off")
             return
         target = f"/storage/volumes/{volume.uuid if volume else f'<uuid of {path}>'}"
@@ -154,7 +155,7 @@ class _Planner:
             words = f"make the asynchronous policy {OURS} in {svm}, compressing on the network"
             yield Step(site, Kind.CREATE_POLICY, subject, words, "POST", "/snapmirror/policies", body)
             return
-        if not facts.policy.copies_all:
+        if not facts.policy.copy_all_source_snapshots:
             hint = "this can't be changed: delete the policy, or rename it"
             yield Difference(site, subject, "it doesn't copy all source snapshots", Consequence.BLOCKED, hint)
         if not facts.policy.network_compression:
@@ -177,26 +178,26 @@ class _Planner:
             return
         if relationship is None:
             yield from self._new_relationship(one, facts)
-        elif relationship.state in ESTABLISHED:
+        elif relationship.established:
             if not relationship.healthy:
-                why = "; ".join(relationship.reasons) or "it isn't healthy"
+                why = "; ".join(relationship.unhealthy_reasons) or "it isn't healthy"
                 yield Difference(one.site, f"relationship {one.name}", why, Consequence.LEFT, "see snapmirror show")
             if relationship.policy not in (None, OURS):
                 found = f"its policy is {relationship.policy}, not {OURS}"
                 yield Difference(one.site, f"relationship {one.name}", found, Consequence.LEFT)
         elif relationship.transferring:
-            yield Baseline(one.name, relationship.transferred_bytes, self._expected(one))
+            yield Baseline(one.name, facts.transferred.get(one.volume, 0), self._expected(one))
         else:
             yield self._initialise(one, relationship.uuid)
-        established = relationship is not None and relationship.state in ESTABLISHED
+        established = relationship is not None and relationship.established
         yield from self._mount(one.site, one.volume, volume, "" if established else f"the baseline of {one.name}")
 
-    def _wrong(self, one: Relationship, found: RelationshipFacts) -> tuple[str, Consequence, str] | None:
+    def _wrong(self, one: Relationship, found: OntapRelationship) -> tuple[str, Consequence, str] | None:
         wanted = self._path(one.source_site, one.source_volume)
-        if found.source != wanted:
+        if found.source_path != wanted:
             hint = "correct the topology, or delete that relationship"
-            return f"its source is {found.source}, not {wanted}", Consequence.BLOCKED, hint
-        if found.state not in (*ESTABLISHED, "uninitialized"):
+            return f"its source is {found.source_path}, not {wanted}", Consequence.BLOCKED, hint
+        if not found.established and found.state is not RelationshipState.UNINITIALIZED:
             hint = "resume it, or resync it if what only the replica has may be lost"
             return f"it is {found.state}", Consequence.BLOCKED, hint
         return None
@@ -252,7 +253,7 @@ class _Planner:
             return f"volume {self._path(one.source_site, one.source_volume)}"
         if one.source_site != self._topology.registries[one.registry].primary.site:
             upstream = source.relationships.get(one.source_volume)
-            if upstream is None or upstream.state not in ESTABLISHED:
+            if upstream is None or not upstream.established:
                 return f"the baseline of {one.registry}.{one.source_site}"
         if one.volume not in facts.volumes:
             return f"volume {self._path(one.site, one.volume)}"
@@ -261,10 +262,10 @@ class _Planner:
     def _expected(self, one: Relationship) -> int:
         source = self._seen(one.source_site)
         volume = source.volumes.get(one.source_volume) if source else None
-        return volume.logical_bytes if volume else 0
+        return volume.content_bytes if volume else 0
 
 
-def _unfit(volume: VolumeFacts, wanted: str) -> tuple[str, Consequence, str] | None:
+def _unfit(volume: Volume, wanted: str) -> tuple[str, Consequence, str] | None:
     if volume.state != "online":
         return f"it is {volume.state}", Consequence.BLOCKED, "bring it online"
     if volume.type != wanted:

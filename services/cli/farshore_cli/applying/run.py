@@ -1,18 +1,23 @@
-"""What plan, apply and destroy share: the clusters opened, one look, one execution, the exit code."""
+"""What all who make or remove storage share: the clusters opened, one look, one execution, the exit code."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from farshore.errors import FarshoreError, RetryClass
 from farshore.ontap import OntapCluster
 from farshore.topology import Topology
 from farshore_cli import exit_codes
-from farshore_cli.applying.execute import Execution, Outcome, Screen
+from farshore_cli.applying.execute import Execution, Outcome, Screen, Unshown
 from farshore_cli.applying.facts import World
 from farshore_cli.applying.observe import observe
+from farshore_cli.applying.plan import plan
+from farshore_cli.applying.show import difference_line, summary
 from farshore_cli.applying.steps import Consequence, Plan
 
 Planner = Callable[[World], Plan]
+VOLUME_BYTES = 1 << 40
+"""Size of a volume that is made, unless somebody says otherwise: it is thin, and takes what it holds."""
 
 
 @asynccontextmanager
@@ -35,6 +40,16 @@ async def execute(topology: Topology, planner: Planner, screen: Screen, within: 
     """Carry the plan out."""
     async with opened(topology) as clusters:
         return await Execution(topology, clusters, planner, screen, within).run()
+
+
+async def make_storage(topology: Topology, within: float) -> None:
+    """Have all storage as `topology` says, or raise FarshoreError: for those who can't go on without it."""
+    outcome = await execute(topology, lambda world: plan(topology, world, VOLUME_BYTES), Unshown(), within)
+    for failure in outcome.failures.values():
+        raise failure
+    if outcome_code(outcome) != exit_codes.OK:
+        reasons = [difference_line(one).strip() for one in outcome.plan.differences] or [summary(outcome.plan)]
+        raise FarshoreError("make", "storage", "; ".join(reasons), retry=RetryClass.OPERATOR)
 
 
 def plan_code(plan: Plan) -> int:

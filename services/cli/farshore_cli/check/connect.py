@@ -12,7 +12,6 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from farshore.bus.topics import ALL_TOPICS
 from farshore.errors import ConfigurationError, FarshoreError
 from farshore.ontap import OntapCluster
-from farshore.ontap.relationships import ESTABLISHED
 from farshore.secrets import read_secret
 from farshore.topology import Place, Registry, Relationship, Site, Topology
 from farshore_cli.check.finding import Finding
@@ -142,7 +141,7 @@ async def _relationship(topology: Topology, cluster: OntapCluster, wanted: Relat
     if not found.healthy:
         reasons = "; ".join(found.unhealthy_reasons) or f"it is {found.state}"
         raise FarshoreError("check relationship", destination, reasons, hint="see snapmirror show on that cluster")
-    if found.state not in ESTABLISHED:
+    if not found.established:
         raise FarshoreError("check relationship", destination, f"it is {found.state}", hint="initialise or resync it")
     lag = "" if found.lag_seconds is None else f", exported snapshot {found.lag_seconds:.0f} s old"
     return f"{found.state}{lag}"

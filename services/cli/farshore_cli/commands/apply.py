@@ -14,6 +14,9 @@ from farshore_cli.applying.screen import ApplyScreen
 from farshore_cli.applying.show import difference_line, step_lines, summary
 from farshore_cli.commands.options import Output, VolumeSize, seconds_of, table_console
 from farshore_cli.commands.running import Interruption, run_until_interrupted, unless_interrupted
+from farshore_edge.runtime import Runtime
+
+_HOLD_DIR = Runtime().hold_dir
 
 
 def apply(
@@ -26,6 +29,9 @@ def apply(
         Path | None, typer.Option(file_okay=False, help="Write edge rules and registry settings into this folder.")
     ] = None,
     receiver: Annotated[str, typer.Option(metavar="URL", help="The receiver, for --files.")] = "",
+    hold_dir: Annotated[
+        Path, typer.Option(help="Where a file holds a registry's writes at the edges, for --files.")
+    ] = _HOLD_DIR,
     output: Annotated[Output, typer.Option(help="For people or for programs.")] = Output.TABLE,
 ) -> None:
     """Make the volumes, policies, relationships and baselines that the topology names. Deletes nothing.
@@ -36,7 +42,7 @@ def apply(
     if files is not None and not receiver.startswith(("http://", "https://")):
         raise typer.BadParameter("--files needs --receiver, the http(s) address that registries post to")
     loaded = load_topology(topology)
-    contents = {} if files is None else site_files(loaded, receiver.rstrip("/"))
+    contents = {} if files is None else site_files(loaded, receiver.rstrip("/"), hold_dir)
 
     async def main(interruption: Interruption) -> int:
         with ApplyScreen(table_console(), quiet=output is Output.JSON) as screen:

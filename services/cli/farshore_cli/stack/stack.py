@@ -8,6 +8,7 @@ from collections.abc import Callable
 from farshore.bus.topics import create_missing_topics
 from farshore.errors import FarshoreError, RetryClass
 from farshore.topology import Topology, parse_topology
+from farshore_cli.applying.run import make_storage
 from farshore_cli.stack.endpoints import endpoints
 from farshore_cli.stack.files import PRIVATE, ensure_secret, write
 from farshore_cli.stack.layout import (
@@ -23,7 +24,6 @@ from farshore_cli.stack.layout import (
 )
 from farshore_cli.stack.parts import KAFKA_NODE, Parts, Programs
 from farshore_cli.stack.ports import Ports
-from farshore_cli.stack.provisioning import provision_volumes
 from farshore_cli.stack.registry_config import NotificationTarget, registry_config
 from farshore_cli.stack.simulator import Simulator
 from farshore_cli.stack.topology_text import topology_text
@@ -33,6 +33,7 @@ from farshore_cli.tools.kafka.config import Node, write_config
 from farshore_edge.render import render
 from farshore_edge.runtime import Runtime
 
+_STORAGE_WITHIN_SECONDS = 60.0
 _EXPORTS_WITHIN_SECONDS = 60.0
 
 
@@ -75,7 +76,7 @@ class Stack:
         kafka = [] if self.ports.other_kafka else [await asyncio.to_thread(self._prepare_kafka)]
         await self._supervisor.start(*kafka, *(self._cluster(site) for site in SITES))
         await create_missing_topics(self.bootstrap_servers)
-        await provision_volumes(self.topology)
+        await make_storage(self.topology, _STORAGE_WITHIN_SECONDS)
         await self._wait_for_exports()
         # at the end the registries go before the receiver, so that it gets what they still have to tell
         await self._supervisor.start_tiers(
