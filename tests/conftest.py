@@ -1,8 +1,10 @@
 """What every test may ask for: a real Kafka, the outside programs, a name of its own."""
 
+import faulthandler
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +15,25 @@ from farshore_cli.tools.kafka import Broker
 # How long an example takes says nothing about it on a busy machine; a failure prints how to repeat it.
 settings.register_profile("farshore", deadline=None, print_blob=True)
 settings.load_profile("farshore")
+
+BEYOND_TIMEOUT_SECONDS = 60
+_STDERR = 2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(settings: Any) -> None:
+    """Behind pytest-timeout's exception, which an asyncio task takes for its own if it happens to run: end the process.
+
+    Of several workers only the one ends; its test has failed, and another goes on.
+    """
+    if settings.timeout:
+        faulthandler.dump_traceback_later(settings.timeout + BEYOND_TIMEOUT_SECONDS, exit=True, file=_STDERR)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_cancel_timer() -> None:
+    """The test has ended."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")
