@@ -221,7 +221,7 @@ class World:
 
     def _offered(self, destination: Destination, name: str) -> TrueSnapshot | None:
         """The snapshot of that name, unless it is older than what source and destination have in common, or there is
-        nothing in common."""
+        nothing in common, or the destination has another one of that name: a volume has each name once."""
         source = self.source
         if destination.upstream is not None:
             upstream = self.destinations[destination.upstream]
@@ -233,7 +233,8 @@ class World:
         common = max((s.serial for s in destination.held if s in source), default=0)
         if destination.exported is not None and not common:
             return None
-        return next((s for s in source if s.name == name and s.serial >= common), None)
+        offered = next((s for s in source if s.name == name and s.serial >= common), None)
+        return None if any(s.name == name and s is not offered for s in destination.held) else offered
 
     def update_by_hand(self, destination: Destination, duration: float, fails: bool) -> None:
         """A plain update: it takes a snapshot of its own.
