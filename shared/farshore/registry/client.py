@@ -6,7 +6,6 @@ Source: OCI distribution specification 1.1, "Pull" and "Content discovery".
 import asyncio
 import hashlib
 import json
-import os
 import re
 import ssl
 from collections.abc import AsyncIterator
@@ -21,8 +20,21 @@ from yarl import URL
 
 from farshore.media_types import MANIFEST_TYPES
 from farshore.oci import Digest, InvalidNameError, Repository, Tag
-from farshore.registry.errors import ContentNotFoundError, RegistryAnsweredError, TimedOutError, UnreachableError
-from farshore.registry.retry_after import retry_after_seconds
+from farshore.registry.answers import (
+    MAX_REDIRECTS,
+    REDIRECTS,
+    Restraint,
+    ended_early,
+    longest_seconds,
+    not_connected,
+    not_http,
+    raise_for_status,
+    redirected,
+    redirects_without_end,
+    timed_out,
+)
+from farshore.registry.errors import RegistryAnsweredError, UnreachableError
+from farshore.registry.hashing import HEADERS, BlobHasher
 
 MAX_MANIFEST_BYTES = 8 * 1024 * 1024
 """Registries must take manifests of 4 MiB (OCI distribution 1.1, "Pushing manifests"); larger than this is refused."""
@@ -34,10 +46,9 @@ Distribution 3.1.2 panics in `_catalog` (storage/catalog.go: index out of range)
 repository has repositories below it; another page size has its boundary elsewhere.
 """
 CHUNK_BYTES = 256 * 1024
-SLOWEST_BYTES_PER_SECOND = 64 * 1024
-"""A blob that comes more slowly than this has timed out, even if it never falls silent."""
-_MAX_REDIRECTS = 3
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+LARGE_BYTES = 1024 * 1024
+"""Blobs from this size on are hashed in threads. For smaller ones the way to a thread costs more than it saves: with
+2 kB 0.53 ms of processor time in place of 0.35 ms, with 2 MB 1.9 ms in place of 2.6 ms (Python 3.11, loopback)."""
 _NEXT = re.compile(r"<([^>]+)>\s*;\s*rel=\"?next\"?")
 
 
@@ -63,31 +74,31 @@ class RegistryClient:
         self._base = URL(base_url.rstrip("/"))
         self._timeout = timeout_seconds
         self._ca_file = ca_file
+        self._restraint = Restraint()
         self._session: aiohttp.ClientSession | None = None
-        self._not_before = 0.0
+        self._hasher: BlobHasher | None = None
 
     async def __aenter__(self) -> Self:
-        tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
+        tls = ssl.create_default_context(cafile=self._ca_file) if self._base.scheme == "https" else None
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls or True),
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=None, sock_connect=self._timeout, sock_read=self._timeout
             ),
-            headers={
-                "User-Agent": "farshore",
-                "Accept-Encoding": "identity",
-            },  # digests are of bytes as they are stored
+            headers=HEADERS,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        self._hasher = BlobHasher(self._base, tls, self._timeout, self._restraint)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
+        if self._session is not None and self._hasher is not None:
+            self._hasher.close()
             await self._session.close()
-            self._session = None
+            self._session = self._hasher = None
 
     async def check(self) -> None:
         """GET `/v2/`: whether the process answers. Says nothing about content: an unmounted registry answers too."""
@@ -124,9 +135,12 @@ class RegistryClient:
 
         Reading stops soon after `limit` bytes: a blob that is longer than it should be is wrong already.
         """
+        path = f"/v2/{repository}/blobs/{digest}"
+        if self._hasher is not None and (limit is None or limit >= LARGE_BYTES):
+            return await self._hasher.hash(path, algorithm, limit)
         hasher = hashlib.new(algorithm)
         size = 0
-        async with self._ask("GET", f"/v2/{repository}/blobs/{digest}", expected_bytes=limit) as response:
+        async with self._ask("GET", path, expected_bytes=limit) as response:
             async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 hasher.update(chunk)
                 size += len(chunk)
@@ -183,48 +197,32 @@ class RegistryClient:
         headers = {"Accept": ", ".join(sorted(MANIFEST_TYPES))} if accept else {}
         url = self._base.join(URL(path, encoded=True))
         subject = f"{method} {url.with_query(None)}"
-        if (pause := self._not_before - asyncio.get_running_loop().time()) > 0:
+        if (pause := self._restraint.seconds) > 0:
             await asyncio.sleep(pause)
         try:
-            async with asyncio.timeout(self._longest(expected_bytes)):
-                for _ in range(_MAX_REDIRECTS + 1):
+            async with asyncio.timeout(longest_seconds(self._timeout, expected_bytes)):
+                for _ in range(MAX_REDIRECTS + 1):
                     async with self._session.request(method, url, headers=headers, allow_redirects=False) as response:
-                        if response.status in _REDIRECTS:
-                            url = self._same_origin(response, response.headers.get("Location", ""))
+                        if response.status in REDIRECTS:
+                            url = redirected(url, subject, response.status, response.headers.get("Location", ""))
                             continue
-                        self._heed_retry_after(response)
-                        _raise_for_status(response, subject)
+                        self._restraint.heed(response.status, response.headers)
+                        raise_for_status(subject, response.status, response.reason or "")
                         yield response
                         return
-                raise RegistryAnsweredError(subject, 310, "redirects without end")
-        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-            raise UnreachableError(subject, _reason(error)) from error
+                raise redirects_without_end(subject)
+        except aiohttp.ClientConnectorError as error:
+            raise not_connected(subject, error.os_error) from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise not_connected(subject, error) from error
         except TimeoutError as error:
-            raise TimedOutError(subject, f"silent or too slow (waited {self._timeout:g} s)") from error
+            raise timed_out(subject, self._timeout) from error
         except aiohttp.ClientPayloadError as error:
-            raise RegistryAnsweredError(subject, 200, "the body ended before its length") from error
+            raise ended_early(subject) from error
         except aiohttp.ClientConnectionError as error:
-            raise UnreachableError(subject, _reason(error)) from error
+            raise UnreachableError(subject, "the connection broke") from error
         except aiohttp.ClientError as error:
-            raise RegistryAnsweredError(subject, 0, f"not HTTP as it should be ({type(error).__name__})") from error
-
-    def _heed_retry_after(self, response: aiohttp.ClientResponse) -> None:
-        if response.status in (429, 503):
-            wanted = asyncio.get_running_loop().time() + retry_after_seconds(response.headers)
-            self._not_before = max(self._not_before, wanted)
-
-    def _longest(self, expected_bytes: int | None) -> float | None:
-        return None if expected_bytes is None else self._timeout * 2 + expected_bytes / SLOWEST_BYTES_PER_SECOND
-
-    def _same_origin(self, response: aiohttp.ClientResponse, location: str) -> URL:
-        try:
-            target = response.url.join(URL(location, encoded=True))
-            host, at_home = target.host, target.origin() == self._base.origin()
-        except ValueError:
-            raise RegistryAnsweredError(_subject(response), response.status, "points to no address") from None
-        if not at_home:
-            raise RegistryAnsweredError(_subject(response), response.status, f"points to another host, {host}")
-        return target
+            raise not_http(subject, error) from error
 
     async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
         body = bytearray()
@@ -236,22 +234,8 @@ class RegistryClient:
         return bytes(body)
 
 
-def _raise_for_status(response: aiohttp.ClientResponse, subject: str) -> None:
-    if response.status == 404:
-        raise ContentNotFoundError(subject)
-    if response.status != 200:
-        raise RegistryAnsweredError(subject, response.status, response.reason or "")
-
-
 def _subject(response: aiohttp.ClientResponse) -> str:
     return f"{response.method} {response.url.with_query(None)}"
-
-
-def _reason(error: aiohttp.ClientError) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        return os.strerror(number) if number else type(error.os_error).__name__
-    return "no connection" if isinstance(error, TimeoutError) else "the connection broke"
 
 
 def _json_object(body: bytes, response: aiohttp.ClientResponse) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Two edges in a row, both with TLS: fra's clients trust its certificate, and fra trusts what nyc shows."""
 
 import json
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+from certificates import make_certificate
 from edge_servers import Server, make_registry
 
 from farshore.topology import Topology, parse_topology
@@ -18,20 +17,6 @@ from farshore_edge.render import render
 from farshore_edge.runtime import Runtime
 
 pytestmark = pytest.mark.integration
-
-
-def make_certificate(folder: Path, name: str) -> dict[str, str]:
-    """A self-signed certificate of 127.0.0.1, as the topology names it."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl, which makes the test's certificates, isn't here")
-    files = {"certificate": str(folder / f"{name}.pem"), "certificate_key": str(folder / f"{name}.key")}
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    # nginx compares an upstream's certificate with DNS names alone, even where the topology has an address
-    command += ["-subj", "/CN=edge", "-addext", "subjectAltName=IP:127.0.0.1,DNS:127.0.0.1"]
-    command += ["-out", files["certificate"], "-keyout", files["certificate_key"]]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
-    return files
 
 
 def topology_of(addresses: dict[str, str], certificate: dict[str, str], ca_file: str, *, behind: str) -> Topology:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from certificates import make_certificate
 from registry_process import Pusher, RegistryProcess, blob_file, tag_link
 from waiting import wait_until
 
@@ -25,7 +27,8 @@ from farshore.registry import (
     TimedOutError,
     UnreachableError,
 )
-from farshore.registry.client import MAX_MANIFEST_BYTES
+from farshore.registry.client import LARGE_BYTES, MAX_MANIFEST_BYTES
+from farshore.registry.hashing import THREADS
 from farshore_cli.tools.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -57,7 +60,9 @@ async def push(registry: RegistryProcess) -> AsyncIterator[Pusher]:
         yield Pusher(registry.url, session)
 
 
-async def test_what_was_pushed_is_read_and_hashed(client: RegistryClient, push: Pusher, unique: str) -> None:
+async def test_what_was_pushed_is_read_and_hashed(
+    client: RegistryClient, push: Pusher, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = await push.image(unique, "v1", b"layer")
     await client.check()
     for reference in ("v1", image.digest):
@@ -68,7 +73,10 @@ async def test_what_was_pushed_is_read_and_hashed(client: RegistryClient, push: 
     size = await client.blob_size(unique, layer)
     assert await client.hash_blob(unique, layer) == (layer.hex, size)
     assert (await client.hash_blob(unique, layer, "sha512"))[0] != layer.hex
-    assert (await client.hash_blob(unique, layer, limit=3))[1] > 3
+    assert await client.hash_blob(unique, layer, limit=size) == (layer.hex, size)
+    for large_bytes in (0, LARGE_BYTES):
+        monkeypatch.setattr("farshore.registry.client.LARGE_BYTES", large_bytes)
+        assert (await client.hash_blob(unique, layer, limit=3))[1] > 3
 
 
 async def test_an_index_is_served_as_it_was_pushed(client: RegistryClient, push: Pusher, unique: str) -> None:
@@ -97,6 +105,7 @@ async def test_what_is_not_there_is_not_found(client: RegistryClient, push: Push
         lambda: client.manifest_digest(unique, ABSENT),
         lambda: client.blob_size(unique, ABSENT),
         lambda: client.hash_blob(unique, ABSENT),
+        lambda: client.hash_blob(unique, ABSENT, limit=10),
         lambda: client.manifest("nobody/here", "v1"),
     ]
     for ask in asked:
@@ -121,16 +130,21 @@ async def test_a_truncated_blob_shows_in_its_size_and_an_empty_tag_link_is_an_er
 
 @contextlib.asynccontextmanager
 async def misbehaving(
-    answer: Callable[[web.Request], Awaitable[web.StreamResponse]], *, timeout_seconds: float = 0.3
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    *,
+    timeout_seconds: float = 0.3,
+    tls: ssl.SSLContext | None = None,
+    ca_file: str | None = None,
 ) -> AsyncIterator[RegistryClient]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     try:
-        async with RegistryClient(f"http://127.0.0.1:{port}", timeout_seconds=timeout_seconds) as client:
+        async with RegistryClient(url, timeout_seconds=timeout_seconds, ca_file=ca_file) as client:
             yield client
     finally:
         await runner.cleanup()
@@ -154,33 +168,122 @@ async def test_silence_before_and_within_an_answer_is_timed_out() -> None:
     async with misbehaving(silent) as client:
         with pytest.raises(TimedOutError):
             await client.manifest("app", "v1")
-        with pytest.raises(TimedOutError):
-            await client.hash_blob("app", ABSENT)
+        for limit in (None, 10):
+            with pytest.raises(TimedOutError):
+                await client.hash_blob("app", ABSENT, limit=limit)
 
 
-async def test_readers_of_large_blobs_make_nobody_else_time_out() -> None:
+async def test_readers_of_large_blobs_make_nobody_else_time_out_and_are_gone_at_once_when_cancelled() -> None:
     readers = 0
 
     async def large(request: web.Request) -> web.StreamResponse:
         nonlocal readers
-        if request.method == "HEAD":
+        if request.method == "HEAD" or "small" in request.path:
             return web.Response(body=b"small")
-        readers += 1
         response = web.StreamResponse()
         await response.prepare(request)
-        while True:
-            await response.write(b"x" * 1000)
-            await asyncio.sleep(0.1)
+        readers += 1
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"x" * 1000)
+                await asyncio.sleep(0.1)
+        readers -= 1
+        return response
 
-    async with misbehaving(large, timeout_seconds=2) as client, asyncio.TaskGroup() as group:
-        reading = [group.create_task(client.hash_blob("app", ABSENT, limit=10**9)) for _ in range(100)]
-        await wait_until(lambda: readers == 100, 20, "a hundred readers")
+    async with misbehaving(large, timeout_seconds=5) as client, asyncio.TaskGroup() as group:
+        reading = [group.create_task(client.hash_blob("app", ABSENT, limit=10**9)) for _ in range(THREADS + 10)]
+        await wait_until(lambda: readers == THREADS, 20, "a reader in each thread")
+        waiting = group.create_task(client.hash_blob("small", ABSENT))
         assert await client.blob_size("app", ABSENT) == 5
         for task in reading:
             task.cancel()
+        assert (await waiting)[1] == 5
+        await wait_until(lambda: readers == 0, 20, "the connections to be cut")
 
 
-async def test_a_blob_that_only_trickles_has_timed_out_too() -> None:
+async def test_a_connection_that_the_registry_closed_while_idle_is_replaced() -> None:
+    closing: list[asyncio.Transport] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert isinstance(request.transport, asyncio.Transport)
+        closing.append(request.transport)
+        return web.Response(body=b"content")
+
+    async with misbehaving(answer, timeout_seconds=5) as client:
+        for number in (1, 2, 2):
+            assert (await client.hash_blob("app", ABSENT))[1] == 7
+            assert len(set(closing)) == number
+            if len(closing) == 1:
+                closing[0].abort()
+
+
+async def test_a_blob_is_read_over_tls_only_from_whom_the_ca_file_names(tmp_path: Path) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"content")
+
+    files = make_certificate(tmp_path, "registry")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(files["certificate"], files["certificate_key"])
+    expected = (hashlib.sha256(b"content").hexdigest(), 7)
+    async with misbehaving(answer, timeout_seconds=5, tls=tls, ca_file=files["certificate"]) as client:
+        assert [await client.hash_blob("app", ABSENT) for _ in range(2)] == [expected] * 2
+        await client.check()
+    async with misbehaving(answer, timeout_seconds=5, tls=tls) as client:
+        for ask in (client.check, lambda: client.hash_blob("app", ABSENT)):
+            with pytest.raises(UnreachableError, match="certificate isn't trusted"):
+                await ask()
+
+
+async def test_a_blobs_answer_that_asks_for_a_pause_holds_back_the_next_request() -> None:
+    asked: list[float] = []
+
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        asked.append(asyncio.get_running_loop().time())
+        return web.Response(status=429, headers={"Retry-After": "1"})
+
+    async with misbehaving(refuse) as client:
+        for ask in (lambda: client.hash_blob("app", ABSENT), client.check, lambda: client.hash_blob("app", ABSENT)):
+            with pytest.raises(RegistryAnsweredError, match="429"):
+                await ask()
+    first, second, third = asked
+    assert second - first >= 0.9
+    assert third - second >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("spoken", "kind"),
+    [
+        (b"220 mail.example ESMTP\r\n", RegistryAnsweredError),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000, RegistryAnsweredError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n", RegistryAnsweredError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", RegistryAnsweredError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", RegistryAnsweredError),
+        (b"HTTP/1.1 307 Away\r\nLocation: /\xe9\r\n\r\n", RegistryAnsweredError),
+        (b"HTTP/1.1 307 Away\r\nLocation: /a b\r\n\r\n", RegistryAnsweredError),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 3, UnreachableError),
+        (b"", UnreachableError),
+    ],
+)
+async def test_whatever_is_spoken_in_place_of_a_blob_is_one_of_the_answers(
+    spoken: bytes, kind: type[RegistryError]
+) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(spoken)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, RegistryClient(f"http://127.0.0.1:{port}", timeout_seconds=5) as client:
+        with pytest.raises(kind):
+            await client.hash_blob("app", ABSENT)
+
+
+@pytest.mark.parametrize("large_bytes", [0, LARGE_BYTES])
+async def test_a_blob_that_only_trickles_has_timed_out_too(large_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farshore.registry.client.LARGE_BYTES", large_bytes)
+
     async def trickle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -219,11 +322,13 @@ async def test_a_redirect_is_followed_at_home_only() -> None:
         raise web.HTTPTemporaryRedirect("http://localhost:1/elsewhere")
 
     async with misbehaving(redirect) as client:
-        assert await client.hash_blob("home", ABSENT) == (hashlib.sha256(content).hexdigest(), len(content))
-        with pytest.raises(RegistryAnsweredError, match="another host"):
-            await client.hash_blob("away", ABSENT)
-        with pytest.raises(RegistryAnsweredError, match="without end"):
-            await client.hash_blob("loop", ABSENT)
+        for limit in (None, 10):
+            found = await client.hash_blob("home", ABSENT, limit=limit)
+            assert found == (hashlib.sha256(content).hexdigest(), len(content))
+            with pytest.raises(RegistryAnsweredError, match="another host"):
+                await client.hash_blob("away", ABSENT, limit=limit)
+            with pytest.raises(RegistryAnsweredError, match="without end"):
+                await client.hash_blob("loop", ABSENT, limit=limit)
 
 
 @pytest.mark.parametrize("location", ["", "mailto:x", "http://[::1", "http://127.0.0.1:99999999/"])
@@ -275,8 +380,9 @@ async def test_a_body_that_ends_early_is_no_content() -> None:
         return response
 
     async with misbehaving(cut) as client:
-        with pytest.raises(RegistryAnsweredError, match="ended before"):
-            await client.hash_blob("app", ABSENT)
+        for limit in (None, 100):
+            with pytest.raises(RegistryAnsweredError, match="ended before"):
+                await client.hash_blob("app", ABSENT, limit=limit)
 
 
 async def test_a_head_without_digest_or_length_is_no_answer() -> None:
