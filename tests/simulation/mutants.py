@@ -100,13 +100,13 @@ MUTANTS = {
     ),
     "what may be older than the exported snapshot is sent": Mutant(
         "decide",
-        "return state.source.began_at < replica.younger_than and replica.upstream is None",
-        "return False",
+        "return state.source.began_at < replica.younger_than or useless",
+        "return useless",
         "after an update by hand, ONTAP refuses every transfer and the site stays behind until the next push",
     ),
     "what is sent in vain is sent for ever": Mutant(
         "apply_replica",
-        'return {"younger_than": now} if',
+        'return {"younger_than": now, "vain": before.target} if',
         "return {} if",
         "after a late request of a former owner, the site stays behind until the next push",
     ),
@@ -154,8 +154,8 @@ MUTANTS = {
     ),
     "the end of a cascade waits for the source": Mutant(
         "decide",
-        "return state.source.began_at < replica.younger_than and replica.upstream is None",
-        "return state.source.began_at < replica.younger_than",
+        "    if replica.upstream is not None:\n        return False",
+        "    if False:\n        return False",
         "after an update by hand, the end of a cascade stays behind until the next push",
     ),
     "a transfer that runs is forgotten": Mutant(

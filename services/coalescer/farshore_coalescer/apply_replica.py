@@ -41,6 +41,7 @@ def replica_read(state: State, read: ReplicaRead, now: float) -> State:
         "proven": proven,
         "brought_by": brought_by,
         "younger_than": younger_than,
+        "vain": before.vain if read.exported == before.exported else None,
         "took": took,
         "seen_once": True,
         "target": None,
@@ -99,10 +100,11 @@ def replica_failed(state: State, failed: ReplicaFailed, now: float) -> State:
     return _stop(state, failed.site, failed.retry, failed.reason, now)
 
 
-def _if_again(before: Replica, now: float) -> dict[str, float]:
+def _if_again(before: Replica, now: float) -> dict[str, Any]:
     """What is sent again and again in vain may be older than what is exported: a former owner's request can be carried
-    out so late that the snapshot of a lower cover is the younger one. From the second time on, have a new one taken."""
-    return {"younger_than": now} if before.failures and before.exported is not None else {}
+    out so late that the snapshot of a lower cover is the younger one, or has the name of one that is held there. From
+    the second time on, have a new one taken."""
+    return {"younger_than": now, "vain": before.target} if before.failures and before.exported is not None else {}
 
 
 def _stop(state: State, site: str, retry: RetryClass, reason: str, now: float) -> State:

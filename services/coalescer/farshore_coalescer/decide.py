@@ -11,8 +11,9 @@ state. For one registry volume:
    has not settled yet, but no longer than two transfers take, nor than 3 s.
    While a fence holds (fences.py) nothing is taken, whatever waits and for however long.
 3. Start a transfer of the newest snapshot for every idle replica that lacks it, one transfer a relationship. A slow
-   replica skips the snapshots in between. A replica of a cascade takes what its upstream exports. One that exports what
-   proves nothing gets a snapshot that was begun after that was seen, so that it is younger for certain.
+   replica skips the snapshots in between. A replica of a cascade takes what its upstream exports; if it can't, another
+   one is taken and sent all the way. One that exports what proves nothing gets a snapshot that was begun after that was
+   seen, so that it is younger for certain.
 4. Publish arrivals up to the cover that a reading of the replica proved (proof.py), from the position that Kafka holds.
 5. Delete source snapshots that nothing needs: not the newest, not a base or target of a replica, not the last `keep`.
    ONTAP itself keeps the source only from deleting the bases of its own relationships, not those of a cascade's end.
@@ -160,7 +161,7 @@ def log_to_read(state: State, now: float) -> int | None:
     if newest is None or state.is_clean(newest):
         return None
     cover = newest.cover or 0
-    if all(replica.proven >= cover for replica in state.replicas if replica.upstream is None):
+    if not any(_lacks(state, replica, newest) for replica in state.replicas if replica.upstream is None):
         return None
     return fences.read_to if cover >= fences.read_from else cover
 
@@ -198,8 +199,25 @@ def _awaits_newer(state: State, replica: Replica) -> bool:
 
 
 def _needs_younger(state: State, replica: Replica) -> bool:
-    """Whether no snapshot that is there is known to be younger than what the replica exports."""
-    return state.source.began_at < replica.younger_than and replica.upstream is None
+    """Whether no snapshot that is there is known to be younger than what the replica exports, or of use behind it."""
+    if replica.upstream is not None:
+        return False
+    newest = state.newest()
+    useless = newest is not None and newest.id == replica.exported and _holds_up(state, replica)
+    return state.source.began_at < replica.younger_than or useless
+
+
+def _holds_up(state: State, replica: Replica) -> bool:
+    """Whether some end of a cascade behind the replica can't get what it exports, and waits for it to export another.
+
+    A hop can refuse a snapshot for good that its upstream has, for instance by the name that another one has there.
+    """
+    exported = replica.exported
+    return exported is not None and any(
+        behind.vain == exported.name or (behind.exported == exported and _holds_up(state, behind))
+        for behind in state.replicas
+        if behind.upstream == replica.site
+    )
 
 
 def _is_needed(state: State, snapshot: Snapshot) -> bool:
@@ -246,7 +264,15 @@ def _transfer_target(state: State, replica: Replica, *, taking: bool) -> str | N
     if _needs_younger(state, replica):
         return None
     best = _available(state, replica)
-    return best.id.name if best is not None and (best.cover or 0) > replica.proven else None
+    if best is None or best.id.name == replica.vain:
+        return None
+    return best.id.name if _lacks(state, replica, best) else None
+
+
+def _lacks(state: State, replica: Replica, snapshot: Snapshot) -> bool:
+    """Whether the snapshot would bring something to the replica, or to an end of a cascade behind it."""
+    more = (snapshot.cover or 0) > replica.proven
+    return more or (snapshot.id != replica.exported and _holds_up(state, replica))
 
 
 def _available(state: State, replica: Replica) -> Snapshot | None:

@@ -96,6 +96,32 @@ def test_a_snapshot_that_turns_out_to_be_no_younger_is_followed_by_another() -> 
     assert StartTransfer("fra", LOG.snapshot_name(3, 1)) in machine.decide()
 
 
+def test_what_the_end_of_a_cascade_asks_for_in_vain_is_followed_by_another_all_the_way() -> None:
+    """It holds another snapshot of that name, say; the hops before it have all that was announced."""
+    machine = Machine("fra", "ams", "syd", head=8, upstream={"ams": "fra", "syd": "ams"})
+    machine.later(1)
+    machine.idle(snapshot(3), snapshot(8))
+    machine.see(ReplicaRead("syd", snapshot(3).id))
+    for _ in range(2):
+        assert StartTransfer("syd", LOG.snapshot_name(8)) in machine.decide()
+        machine.see(ReplicaFailed("syd", RetryClass.REDISCOVER, "that name exists"))
+        machine.later(1)
+        machine.decide()
+        machine.see(SourceRead((snapshot(3), snapshot(8))))
+        machine.see(ReplicaRead("syd", snapshot(3).id))
+    assert [one for one in machine.decide() if not isinstance(one, Publish)] == [
+        TakeSnapshot(LOG.snapshot_name(8, 1), 8)
+    ]
+    machine.see(SnapshotTaken(snapshot(8, 1)))
+    for site in ("fra", "ams", "syd"):
+        assert [one for one in machine.decide() if isinstance(one, StartTransfer)] == [
+            StartTransfer(site, LOG.snapshot_name(8, 1))
+        ]
+        machine.see(TransferStarted(site, f"t-{site}"))
+        machine.see(ReplicaRead(site, snapshot(8, 1).id))
+    assert not any(isinstance(one, StartTransfer | TakeSnapshot) for one in machine.decide())
+
+
 def test_a_replica_that_asks_for_a_snapshot_which_is_gone_has_the_source_read_again() -> None:
     machine = Machine("fra").idle(source=(snapshot(3),))
     machine.decide()
