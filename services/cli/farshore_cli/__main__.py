@@ -16,6 +16,7 @@ from farshore_cli.commands.deadletter import deadletter
 from farshore_cli.commands.demo import demo
 from farshore_cli.commands.destroy import destroy
 from farshore_cli.commands.fence import fence
+from farshore_cli.commands.move import move
 from farshore_cli.commands.plan import plan
 from farshore_cli.commands.reconcile import reconcile
 from farshore_cli.commands.status import status
@@ -47,6 +48,7 @@ app.command()(plan)
 app.command()(apply)
 app.command()(destroy)
 app.command()(status)
+app.command()(move)
 app.add_typer(deadletter, name="deadletter")
 app.command()(reconcile)
 app.command()(fence)

@@ -157,6 +157,8 @@ class Relationship:
     """What crossed the network since the relationship exists."""
     policy: str | None = None
     """Name of its policy; None where the cluster doesn't say."""
+    source_cluster: str | None = None
+    """The source's cluster, by its name here; None where the cluster doesn't say."""
 
     @property
     def established(self) -> bool:

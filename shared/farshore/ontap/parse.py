@@ -37,7 +37,8 @@ _ACTIVE = ("queued", "transferring", None)
 SNAPSHOT_FIELDS = "name,uuid,version_uuid,create_time,owners"
 TRANSFER_FIELDS = "uuid,state,snapshot,bytes_transferred,network_compression_ratio,end_time,error_info"
 RELATIONSHIP_FIELDS = (
-    "uuid,state,healthy,unhealthy_reason,source.path,destination.path,exported_snapshot,lag_time,"
+    "uuid,state,healthy,unhealthy_reason,source.path,source.cluster.name,destination.path,exported_snapshot,"
+    "lag_time,"
     "transfer.uuid,transfer.state,total_transfer_bytes,policy.name"
 )
 VOLUME_FIELDS = (
@@ -102,6 +103,7 @@ def relationship(record: Record) -> Relationship:
         transfer_state=_state(TransferState, current["state"]) if "state" in current else None,
         total_transfer_bytes=record.get("total_transfer_bytes", 0),
         policy=record.get("policy", {}).get("name"),
+        source_cluster=record.get("source", {}).get("cluster", {}).get("name"),
     )
 
 

@@ -25,7 +25,7 @@ SHOWS_WITHIN_SECONDS = 60.0
 """A baseline that was accepted has to be seen running, or done, within this."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
-_CALLS = {
+CALLS = {
     Kind.CREATE_VOLUME: Call.VOLUME_POST,
     Kind.CHANGE_VOLUME: Call.VOLUME_PATCH,
     Kind.MOUNT_VOLUME: Call.VOLUME_PATCH,
@@ -35,6 +35,8 @@ _CALLS = {
     Kind.CHANGE_POLICY: Call.POLICY_PATCH,
     Kind.CREATE_RELATIONSHIP: Call.RELATIONSHIP_POST,
     Kind.INITIALISE: Call.RELATIONSHIP_PATCH,
+    Kind.BREAK_OFF: Call.RELATIONSHIP_PATCH,
+    Kind.RESYNC: Call.RELATIONSHIP_PATCH,
     Kind.DELETE_RELATIONSHIP: Call.RELATIONSHIP_DELETE,
     Kind.CREATE_EVENTS: Call.EMS_POST,
     Kind.CHANGE_EVENTS: Call.EMS_PATCH,
@@ -185,7 +187,7 @@ class Execution:
         before: frozenset[str] = frozenset()
         if step.kind is Kind.INITIALISE:
             before = frozenset(one.uuid for one in await self._transfers(step))
-        await cluster.send(str(step.kind), step.subject, _CALLS[step.kind], step.method, step.path, step.body)
+        await cluster.send(str(step.kind), step.subject, CALLS[step.kind], step.method, step.path, step.body)
         if step.kind is Kind.INITIALISE:
             self._begun[step.key] = _Begun(time.monotonic(), before)
 

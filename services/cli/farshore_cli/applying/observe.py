@@ -41,7 +41,7 @@ async def _facts(topology: Topology, cluster: OntapCluster) -> SiteFacts:
         info.name,
         volumes,
         relationships,
-        await _peers(cluster) if destinations else frozenset(),
+        await usable_peers(cluster) if destinations else frozenset(),
         await cluster.emptiest_aggregate() if len(volumes) < len(names) else None,
         await cluster.policy(OURS) if destinations else None,
         await cluster.ems_destination(OURS) if cluster.settings.ems else None,
@@ -60,7 +60,8 @@ async def _crossed(cluster: OntapCluster, relationship: Relationship) -> int:
     return max((one.bytes_transferred for one in running), default=0)
 
 
-async def _peers(cluster: OntapCluster) -> frozenset[tuple[str, str]]:
+async def usable_peers(cluster: OntapCluster) -> frozenset[tuple[str, str]]:
+    """`(cluster, SVM)` that SnapMirror can reach from `cluster`."""
     reachable = {peer.name for peer in await cluster.cluster_peers() if peer.usable}
     return frozenset(
         (peer.cluster, peer.name)

@@ -39,6 +39,19 @@ def upstream_first(topology: Topology) -> list[Relationship]:
     return [one for hop in topology.relationships_by_hop() for one in hop]
 
 
+def new_policy(site: str, svm: str) -> Step:
+    """The call that makes farshore's policy in an SVM with replicas."""
+    body = {
+        "name": OURS,
+        "svm": {"name": svm},
+        "type": "async",
+        "network_compression_enabled": True,
+        "copy_all_source_snapshots": True,
+    }
+    words = f"make the asynchronous policy {OURS} in {svm}, compressing on the network"
+    return Step(site, Kind.CREATE_POLICY, f"policy {OURS} of {svm}", words, "POST", "/snapmirror/policies", body)
+
+
 class _Planner:
     def __init__(self, topology: Topology, world: World, volume_bytes: int) -> None:
         self._topology = topology
@@ -145,15 +158,7 @@ class _Planner:
         svm = self._topology.sites[site].ontap.svm
         subject = f"policy {OURS} of {svm}"
         if facts.policy is None:
-            body = {
-                "name": OURS,
-                "svm": {"name": svm},
-                "type": "async",
-                "network_compression_enabled": True,
-                "copy_all_source_snapshots": True,
-            }
-            words = f"make the asynchronous policy {OURS} in {svm}, compressing on the network"
-            yield Step(site, Kind.CREATE_POLICY, subject, words, "POST", "/snapmirror/policies", body)
+            yield new_policy(site, svm)
             return
         if not facts.policy.copy_all_source_snapshots:
             hint = "this can't be changed: delete the policy, or rename it"

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     CHANGE_POLICY = "change policy"
     CREATE_RELATIONSHIP = "create relationship"
     INITIALISE = "initialise"
+    BREAK_OFF = "break off"
+    RESYNC = "resync"
     DELETE_RELATIONSHIP = "delete relationship"
     CREATE_EVENTS = "create ems destination"
     CHANGE_EVENTS = "change ems destination"

@@ -1,0 +1,221 @@
+"""`farshore move` on real nginx, registries, Kafka and simulated clusters, with clients at work."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from applied import everything
+from farshore_command import end_of, farshore, start_farshore
+from move_world import SITES, MoveWorld, Traffic, move_world
+from waiting import wait_until
+
+from farshore.errors import FarshoreError
+from farshore_cli.moving.plan import Intent
+from farshore_cli.moving.run import MoveOutcome, Mover, Request, opened_mover
+from farshore_cli.moving.steps import MovePlan, MoveStep
+from farshore_cli.tools.find import Tools
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Iterator[MoveWorld]:
+    with move_world(tmp_path_factory.mktemp("move"), tools) as world:
+        yield world
+
+
+class Killed(BaseException):
+    """Stands for kill -9 in the middle of a run."""
+
+
+class Watching:
+    """Keeps what was shown, and kills the run at the first line that ends with `dies_at`, if that is given."""
+
+    def __init__(self, dies_at: str = "") -> None:
+        self.lines: list[str] = []
+        self._dies_at = dies_at
+        self._dead = False
+
+    def beginning(self, step: MoveStep) -> None:
+        self._tell(f"{step.words} …")
+
+    def done(self, step: MoveStep, failure: FarshoreError | None) -> None:
+        self._tell(f"{step.words}: {failure or 'done'}")
+
+    def looked(self, plan: MovePlan) -> None:
+        waiting = [f"waiting until {step.words}" for step in plan.awaited]
+        self.lines += [line for line in waiting if line not in self.lines]
+
+    def _tell(self, line: str) -> None:
+        self.lines.append(line)
+        self._dead = self._dead or bool(self._dies_at and line.endswith(self._dies_at))
+        if self._dead:  # so do the run's other steps
+            raise Killed
+
+
+def request(world: MoveWorld, target: str, *, abort: bool = False) -> Request:
+    async def promote() -> None:
+        await world.start_registry(target, writable=True)
+
+    intent = Intent("main", target, "0123", timedelta(minutes=10), abort=abort, has_promotion=True)
+    return Request(world.topology_file, world.bus, intent, world.hold_dir, promote=promote)
+
+
+async def moved(world: MoveWorld, target: str) -> MoveOutcome:
+    async with world.operator(), opened_mover(request(world, target)) as mover:
+        outcome = await mover.run(watching := Watching(), 120)
+        assert outcome.exit_code == 0, (watching.lines, outcome.as_json())
+    await world.demote()
+    return outcome
+
+
+async def test_a_move_in_the_middle_of_pushes_and_pulls_loses_nothing_and_fails_no_pull(world: MoveWorld) -> None:
+    traffic = Traffic(world)
+    async with traffic.flowing("first"):
+        await wait_until(lambda: len(traffic.pushed) > 10 and traffic.pulls > 50, 60, "clients at work")
+        outcome = await moved(world, "fra")
+        after = len(traffic.pushed)
+        await wait_until(lambda: len(traffic.pushed) > after + 5, 60, "pushes to the new primary")
+    assert traffic.trouble == []
+    assert traffic.held > 0
+    assert set(outcome.held_seconds) == set(SITES)
+    registry = world.topology.registries["main"]
+    assert (registry.primary.site, registry.epoch) == ("fra", 2)
+    assert world.topology_file.read_text().startswith("# the file's author wrote this\n")
+    await all_is_well(world, traffic)
+
+
+async def all_is_well(world: MoveWorld, traffic: Traffic) -> None:
+    """Every image that was ever acknowledged is everywhere, and nothing of the move is left over."""
+    registry = world.topology.registries["main"]
+    replicas = tuple(site for site in SITES if site != registry.primary.site)
+    last = list(traffic.pushed)[-1]
+    await wait_until(lambda: world.all_ready(f"team/app:{last}", replicas), 90, f"{last} ready at {replicas}")
+    async with aiohttp.ClientSession() as session:
+        for site in SITES:
+            for tag, digest in traffic.pushed.items():
+                await traffic.pull(session, tag, digest, site)
+    assert traffic.trouble == []
+    found = {}
+    for site, simulator in world.simulators.items():
+        (volume,) = simulator.request("GET", "/api/storage/volumes?fields=type")["records"]
+        relationships = simulator.request("GET", "/api/snapmirror/relationships?fields=source.path,state")["records"]
+        found[site] = volume["type"], [(one["source"]["path"], one["state"]) for one in relationships]
+    source = f"svm_{registry.primary.site}:main"
+    assert found == {registry.primary.site: ("rw", [])} | dict.fromkeys(replicas, ("dp", [(source, "snapmirrored")]))
+    assert world.holds == []
+
+
+async def pushed(world: MoveWorld, traffic: Traffic, *tags: str) -> None:
+    """Images that are there before a move begins."""
+    async with aiohttp.ClientSession() as session:
+        for tag in tags:
+            assert await traffic.push(session, tag, "syd"), traffic.trouble
+
+
+def storage(world: MoveWorld) -> dict[str, Any]:
+    """All volumes and relationships, without the transfers that the coalescer starts meanwhile."""
+    return {name: found for name, found in everything(world.simulators).items() if " transfers to " not in name}
+
+
+async def test_a_dry_run_tells_every_step_and_changes_nothing_and_a_move_can_go_back_until_it_switches(
+    world: MoveWorld,
+) -> None:
+    traffic, old = Traffic(world), world.topology.registries["main"]
+    target = old.replicas[0].site
+    await pushed(world, traffic, "before-1", "before-2")
+    where = ("--topology", str(world.topology_file), "--kafka", world.broker.bootstrap, "--hold-dir", world.hold_dir)
+    before = world.topology_file.read_text(), storage(world)
+    shown = await farshore("move", "main", "--to", target, *where, "--dry-run")
+    assert shown.code == 0, shown.err
+    for words in ("hold writes at the edge of syd", "mark the log", f"break off main.{target}", "epoch", "resync"):
+        assert words in shown.out, shown.out
+    assert (world.topology_file.read_text(), storage(world)) == before
+    assert world.holds == []
+
+    async with opened_mover(request(world, target)) as mover:
+        with pytest.raises(Killed):
+            await mover.run(Watching("the volume there becomes writable: done"), 60)
+    async with aiohttp.ClientSession() as session:
+        assert not await traffic.push(session, "held", "nyc")
+    back = await farshore("move", "main", "--to", target, *where, "--abort", "--output", "json")
+    assert back.code == 0, back.err
+    assert set(json.loads(back.out)["held_seconds"]) == set(SITES)
+    assert world.topology.registries["main"] == old
+    await pushed(world, traffic, "after")
+    await all_is_well(world, traffic)
+
+
+async def test_killed_at_every_step_a_move_comes_to_the_same_end(world: MoveWorld) -> None:
+    """Each run dies at its first step, one before it is done, the next when it was."""
+    traffic = Traffic(world)
+    await pushed(world, traffic, "killed-1", "killed-2")
+    target = world.topology.registries["main"].replicas[-1].site
+    asked = request(world, target)
+    finished = []
+    async with world.operator(), opened_mover(asked) as first:
+        for number in range(100):
+            watching = Watching(("done", "…")[number % 2])
+            try:
+                outcome = await Mover(asked, first.observer, world.topology).run(watching, 60)
+            except Killed:
+                finished += [line for line in watching.lines if line.endswith(": done")]
+            else:
+                break
+        assert outcome.exit_code == 0, (watching.lines, outcome.as_json())
+    assert len(finished) >= 14, finished
+    await world.demote()
+    await pushed(world, traffic, "killed-3")
+    await all_is_well(world, traffic)
+
+
+async def test_the_process_killed_again_and_again_comes_to_the_same_end(world: MoveWorld) -> None:
+    traffic, old = Traffic(world), world.topology.registries["main"]
+    await pushed(world, traffic, "process-1")
+    target = old.replicas[0].site
+    asked = world.folder / "promote"
+    command = (
+        *("move", "main", "--to", target, "--topology", str(world.topology_file), "--kafka", world.broker.bootstrap),
+        *("--hold-dir", world.hold_dir, "--promote", f"touch {asked}"),
+    )
+    kills = 0
+    async with world.operator(), promoting(world, asked, target):
+        while True:
+            process = await start_farshore(*command)
+            assert process.stdout is not None
+            steps = 0
+            async for line in process.stdout:
+                steps += line.decode().rstrip().endswith(("…", "done")[kills % 2])
+                if steps == 4 and kills < 3:
+                    process.kill()
+                    kills += 1
+                    break
+            else:
+                ended = await end_of(process)
+                assert ended.code == 0, ended.err
+                break
+            await process.communicate()
+    assert kills == 3
+    assert world.topology.registries["main"].epoch == old.epoch + 1
+    await world.demote()
+    await pushed(world, traffic, "process-2")
+    await all_is_well(world, traffic)
+
+
+@asynccontextmanager
+async def promoting(world: MoveWorld, asked: Path, target: str) -> AsyncIterator[None]:
+    """Restarts the target's registry once somebody asked for it."""
+
+    async def promote() -> None:
+        await wait_until(asked.exists, 120, "the command to be run")
+        await world.start_registry(target, writable=True)
+
+    task = asyncio.create_task(promote())
+    yield
+    await task
