@@ -18,6 +18,7 @@ from farshore.bus.partition_of import partition_of
 from farshore.bus.startup import wait_for_topics
 from farshore.bus.topics import EVENTS
 from farshore.errors import FarshoreError
+from farshore.follow_topology import follow_topology
 from farshore.ontap.cluster import OntapCluster
 from farshore.service import Service, serve_http
 from farshore.telemetry import event
@@ -135,21 +136,21 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
 
 
 async def run(service: Service) -> None:
-    """Run the coalescer until the service stops; anew whenever the topic of events was made again."""
+    """Run the coalescer until the service stops; anew whenever the topology changed or the topic was made again."""
     running: Running = {}
     show_gauges(running, instruments.METER)
-    await together(serve_http(service, status_app(running)), _again_and_again(service, running))
+
+    async def work(ending: asyncio.Event) -> None:
+        while await wait_for_topics(service.bus, ending):
+            await _until_ending(service, running, ending)
+
+    await together(serve_http(service, status_app(running)), follow_topology(service, work))
 
 
-async def _again_and_again(service: Service, running: Running) -> None:
-    while await wait_for_topics(service.bus, service.stopping):
-        await _until_stopping(service, running)
-
-
-async def _until_stopping(service: Service, running: Running) -> None:
-    """Coalesce until the service stops, the topic is another, or Kafka fails beyond what the clients bear."""
+async def _until_ending(service: Service, running: Running, ending: asyncio.Event) -> None:
+    """Coalesce until `ending` is set, the topic is another, or Kafka fails beyond what the clients bear."""
     work = asyncio.create_task(_coalesce(service, running))
-    stopped = asyncio.create_task(service.stopping.wait())
+    stopped = asyncio.create_task(ending.wait())
     try:
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
     finally:

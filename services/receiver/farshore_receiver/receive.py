@@ -61,16 +61,22 @@ class Notifications:
         tracing: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._registries = registries
-        self._tokens = tokens
+        self._normalisers: dict[str, Normaliser] = {}
+        self._instances: dict[str, Instances] = {}
+        self.use(registries, tokens)
         self._acceptor = acceptor
         self._settings = settings
         self._tracing = tracing
         self._now = now
-        self._normalisers = {name: Normaliser(name, registries) for name in registries}
-        self._instances = {name: Instances(name) for name in registries}
         self._quieter = Quieter(log)
         self._underway = 0
+
+    def use(self, registries: Mapping[str, Registry], tokens: Tokens) -> None:
+        """From the next request on these are the registries; what was let in before is still taken."""
+        self._registries = registries
+        self._tokens = tokens
+        self._normalisers |= {name: Normaliser(name, registries) for name in registries}
+        self._instances |= {name: Instances(name) for name in registries if name not in self._instances}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         registry = scope["path_params"]["registry"]

@@ -1,11 +1,15 @@
 """One process that receives: Kafka, the endpoint and its connections."""
 
 import gc
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 
+from farshore.errors import ConfigurationError
 from farshore.service import Service, serve_http
-from farshore.telemetry import exporting
+from farshore.telemetry import event, exporting
 from farshore.together import together
+from farshore.topology import Registry
+from farshore.topology.watch import TopologyWatch
 from farshore_receiver.accept import Acceptor
 from farshore_receiver.app import ReceiverApp
 from farshore_receiver.connection import ConnectionLimits, GuardedConnection
@@ -14,11 +18,13 @@ from farshore_receiver.receive import Notifications
 from farshore_receiver.settings import ReceiverSettings
 from farshore_receiver.tokens import Tokens
 
+log = logging.getLogger(__name__)
+
 
 async def receive(service: Service, settings: ReceiverSettings, report: Callable[[bool], None]) -> None:
     """Serve until the service stops, then finish what is under way; `report` hears whether Kafka can be written to."""
     registries = service.topology.registries
-    tokens = Tokens({name: registry.notifications.tokens for name, registry in registries.items()})
+    tokens = _tokens(registries)
     acceptor = Acceptor(service.bus, acknowledge_timeout=settings.acknowledge_timeout)
     limits = ConnectionLimits(settings.head_timeout, room_for_connections(settings.max_connections))
     gc.freeze()  # what is there now stays: the collector needn't walk through it again and again
@@ -31,4 +37,21 @@ async def receive(service: Service, settings: ReceiverSettings, report: Callable
         metrics=None,
         connection=GuardedConnection.limited_by(limits),
     )
-    await together(serving, beside=[acceptor.keep_connected(report)])
+    await together(serving, beside=[acceptor.keep_connected(report), _follow_topology(service, notifications)])
+
+
+def _tokens(registries: Mapping[str, Registry]) -> Tokens:
+    return Tokens({name: registry.notifications.tokens for name, registry in registries.items()})
+
+
+async def _follow_topology(service: Service, notifications: Notifications) -> None:
+    """Have the registries of the topology file as it is now, without a pause in receiving."""
+    watch = TopologyWatch(service.settings.topology, service.topology)
+    while True:
+        registries = (await watch.changed()).registries
+        try:
+            notifications.use(registries, _tokens(registries))
+        except ConfigurationError as error:
+            event(log, logging.ERROR, "topology refused, the old one stays in force", reason=str(error))
+        else:
+            event(log, logging.INFO, "topology read again", registries=list(registries))

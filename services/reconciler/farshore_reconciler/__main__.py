@@ -1,10 +1,12 @@
 """Wires the reconciler as a service: a run, a pause or a request, the next."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
 from farshore.bus.startup import wait_for_topics
 from farshore.errors import FarshoreError
+from farshore.follow_topology import follow_topology
 from farshore.service import Service, serve_http, service_main
 from farshore.telemetry import event
 from farshore.together import together
@@ -17,18 +19,19 @@ log = logging.getLogger(__name__)
 
 
 async def run(service: Service) -> None:
-    """Reconcile every registry of the topology again and again until the service stops."""
+    """Reconcile every registry of the topology again and again until the service stops, anew whenever it changed."""
     settings = read_reconciler_settings()
-    options = settings.options(frozenset(service.topology.sites))
-    reconciler = Reconciler(service.bus, service.topology, options)
-    watch = Watch(reconciler, list(service.topology.registries), settings.every, _log_reports, _log_failure)
-    await together(serve_http(service), beside=[_watch(service, watch)])
 
+    async def work(ending: asyncio.Event) -> None:
+        service.ready = await wait_for_topics(service.bus, ending)
+        if not service.ready:
+            return
+        options = settings.options(frozenset(service.topology.sites))
+        reconciler = Reconciler(service.bus, service.topology, options)
+        watch = Watch(reconciler, list(service.topology.registries), settings.every, _log_reports, _log_failure)
+        await together(ending.wait(), beside=[watch.run()])
 
-async def _watch(service: Service, watch: Watch) -> None:
-    service.ready = await wait_for_topics(service.bus, service.stopping)
-    if service.ready:
-        await watch.run()
+    await together(serve_http(service), follow_topology(service, work))
 
 
 def _log_reports(reports: Sequence[RegistryReport]) -> None:

@@ -1,5 +1,6 @@
 """Wires the verifier."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -9,6 +10,7 @@ from aiokafka import TopicPartition
 from farshore.bus.clients import Bus
 from farshore.bus.startup import wait_for_topics
 from farshore.bus.topics import ARRIVALS, READINESS
+from farshore.follow_topology import follow_topology
 from farshore.registry import MountedRegistry, RegistryClient, Storage
 from farshore.service import Service, serve_http, service_main
 from farshore.together import together
@@ -22,17 +24,18 @@ from farshore_verifier.verify import SiteVerifier
 
 
 async def run(service: Service) -> None:
-    """Verify until the service stops."""
-    mounts = read_verifier_settings().storages(service.topology)
-    await together(serve_http(service), _verify_with_kafka(service, mounts))
+    """Verify until the service stops, anew whenever the topology changed."""
+    settings = read_verifier_settings()
+    settings.storages(service.topology)  # at the start a mount that no replica has is refused
+
+    async def work(ending: asyncio.Event) -> None:
+        if await wait_for_topics(service.bus, ending):
+            await _verify(service, settings.storages(service.topology, strict=False), ending)
+
+    await together(serve_http(service), follow_topology(service, work))
 
 
-async def _verify_with_kafka(service: Service, mounts: Mapping[str, Storage]) -> None:
-    if await wait_for_topics(service.bus, service.stopping):
-        await _verify(service, mounts)
-
-
-async def _verify(service: Service, mounts: Mapping[str, Storage]) -> None:
+async def _verify(service: Service, mounts: Mapping[str, Storage], ending: asyncio.Event) -> None:
     bus, topology = service.bus, service.topology
     async with AsyncExitStack() as resources:
         snapshots = await resources.enter_async_context(SnapshotRequests(bus))
@@ -40,7 +43,7 @@ async def _verify(service: Service, mounts: Mapping[str, Storage]) -> None:
         for name in replica_sites(topology):
             site = await _site(service, name, mounts, snapshots, resources)
             hosts.append(LaneHost(bus, ARRIVALS.name, site.group, partial(_arrival_lane, bus, site)))
-        await together(*(host.run(service.stopping) for host in hosts), beside=[_report_ready(service, hosts)])
+        await together(*(host.run(ending) for host in hosts), beside=[_report_ready(service, hosts)])
 
 
 async def _report_ready(service: Service, hosts: list[LaneHost]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from notifications import CONTENT_TYPE, envelope, push
 from receiver_process import TOKEN, Answer, ReceiverProcess, post, records_of
+from receiver_topology import topology_text
 from waiting import wait_until
 
 from farshore.bus.topics import DEADLETTER, EVENTS
@@ -278,3 +279,20 @@ async def test_too_many_requests_at_once_are_told_to_come_back(bootstrap: str, u
             return (await post(receiver, unique, envelope(push()))).status == 202
 
         await wait_until(accepted, 20, "an answer 202 once the slow sender is gone")
+
+
+async def test_a_registry_that_the_topology_gets_is_taken_in_without_a_restart(
+    receiver: ReceiverProcess, unique: str
+) -> None:
+    other = f"{unique}-new"
+    receiver.token_file(other).write_text(f"{TOKEN}-{other}\n")
+    assert_problem(await post(receiver, other, envelope(push())), 401, "wrong-token")
+    file = receiver.folder / "topology.yaml"
+    names = {unique: "", f"{unique}-team": "team/", other: "new/"}
+    file.write_text(topology_text(names, tokens={name: f"file:{receiver.token_file(name)}" for name in names}))
+
+    async def is_taken() -> bool:
+        return (await post(receiver, other, envelope(push("new/app")))).status == 202
+
+    await wait_until(is_taken, 20, "the new registry")
+    assert (await post(receiver, unique, envelope(push()))).status == 202

@@ -1,0 +1,40 @@
+"""Has a service take up a changed topology without ending its process: its work ends in order and begins anew."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from farshore.service import Service
+from farshore.telemetry import event
+from farshore.topology.watch import LOOK_SECONDS, TopologyWatch
+
+log = logging.getLogger(__name__)
+
+
+async def follow_topology(
+    service: Service, work: Callable[[asyncio.Event], Awaitable[None]], *, look_seconds: float = LOOK_SECONDS
+) -> None:
+    """Do `work` with `service.topology`, and anew with what the file says whenever that is something else.
+
+    `work` is given the event that asks it to end soon: the service stops, or the topology changed.
+    """
+    watch = TopologyWatch(service.settings.topology, service.topology, look_seconds=look_seconds)
+    while True:
+        ending = asyncio.Event()
+        working = asyncio.ensure_future(work(ending))
+        stopped = asyncio.create_task(service.stopping.wait())
+        changed = asyncio.create_task(watch.changed())
+        try:
+            await asyncio.wait({working, stopped, changed}, return_when=asyncio.FIRST_COMPLETED)
+            ending.set()
+            await asyncio.wait({working})
+        finally:
+            for task in (working, stopped, changed):
+                task.cancel()
+            await asyncio.wait({working, stopped, changed})
+        working.result()
+        if service.stopping.is_set() or not changed.done() or changed.cancelled():
+            return
+        service.topology = changed.result()
+        service.ready = False
+        event(log, logging.INFO, "begins anew with the changed topology", sites=list(service.topology.sites))
