@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -20,11 +21,13 @@ from typing import Any
 import aiohttp
 import yaml
 from applied import Watching
+from coalescer_world import read_all
+from local_stack import children
 from simulators import Simulator, start_simulators
 from waiting import wait_until
 
 from farshore.bus.clients import Bus
-from farshore.bus.topics import create_missing_topics
+from farshore.bus.topics import READINESS, create_missing_topics
 from farshore.media_types import OCI_MANIFEST
 from farshore.oci import Digest
 from farshore.topology import Topology, load_topology
@@ -57,6 +60,8 @@ class MoveWorld:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     roles: dict[str, bool] = field(default_factory=dict)
     """By site: whether its registry takes writes."""
+    lost: set[str] = field(default_factory=set)
+    """Sites that `lose` took away."""
 
     @property
     def bus(self) -> Bus:
@@ -170,8 +175,9 @@ class MoveWorld:
     async def take_up(self) -> None:
         """Have edges and services work by the topology as it is now."""
         for site in SITES:
-            self.render_edge(site)
-            self.processes[f"edge-{site}"].send_signal(1)
+            if site not in self.lost:
+                self.render_edge(site)
+                self.processes[f"edge-{site}"].send_signal(1)
         for name in SERVICES:
             self.processes[name].terminate()
         for name in SERVICES:
@@ -182,19 +188,46 @@ class MoveWorld:
         """Restart the registries that were left read-only, as a replica's has to be, now that no edge writes there."""
         primary = self.topology.registries["main"].primary.site
         for site in SITES:
-            if self.roles[site] and site != primary:
+            if self.roles[site] and site != primary and site not in self.lost:
                 await self.start_registry(site, writable=False)
+
+    def lose(self, site: str) -> None:
+        """Take a whole site away: cluster, registry and edge, as a fire does."""
+        self.lost.add(site)
+        self.simulators[site].kill()
+        for part in (f"registry-{site}", f"edge-{site}"):
+            process = self.processes.pop(part)
+            for pid in (*children(process.pid), process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+
+    def find_cluster(self, site: str) -> None:
+        """Its cluster is back, as it was."""
+        self.simulators[site].start()
+        self.simulators[site].wait_ready()
+
+    async def find_rest(self, site: str) -> None:
+        """Registry and edge of a site that was lost are back, by the topology as it is now."""
+        self.lost.discard(site)
+        await self.start_registry(site, writable=False)
+        self.render_edge(site)
+        self._spawn(f"edge-{site}", str(self.tools.nginx), "-e", "stderr", "-c", str(self._edge_config(site)))
+        await wait_until(http_answers(self.url(f"edge-{site}") + "/edge/health"), 30, f"the edge of {site}")
+
+    async def states(self, image: str) -> dict[str, tuple[str, str | None]]:
+        """The last state and digest that readiness has of `image`, by site."""
+        found = [one for one in await self._readiness() if f"{one['repository']}:{one.get('tag')}" == image]
+        return {one["site"]: (one["state"], one.get("digest")) for one in found}
 
     async def all_ready(self, image: str, sites: tuple[str, ...]) -> bool:
         """Whether the readiness topic has `image` as ready at each of `sites`."""
-        found = {(one["site"], f"{one['repository']}:{one['tag']}"): one["state"] for one in await self._readiness()}
+        found = {
+            (one["site"], f"{one['repository']}:{one.get('tag')}"): one["state"] for one in await self._readiness()
+        }
         return all(found.get((site, image)) == "ready" for site in sites)
 
     async def _readiness(self) -> list[dict[str, Any]]:
-        from coalescer_world import read_all
-
-        from farshore.bus.topics import READINESS
-
         return [json.loads(value) for _, value in await read_all(self.bus, READINESS)]
 
 

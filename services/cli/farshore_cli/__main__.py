@@ -15,6 +15,7 @@ from farshore_cli.commands.check import check
 from farshore_cli.commands.deadletter import deadletter
 from farshore_cli.commands.demo import demo
 from farshore_cli.commands.destroy import destroy
+from farshore_cli.commands.epoch import epoch
 from farshore_cli.commands.fence import fence
 from farshore_cli.commands.move import move
 from farshore_cli.commands.plan import plan
@@ -49,6 +50,7 @@ app.command()(apply)
 app.command()(destroy)
 app.command()(status)
 app.command()(move)
+app.command()(epoch)
 app.add_typer(deadletter, name="deadletter")
 app.command()(reconcile)
 app.command()(fence)

@@ -14,7 +14,8 @@ MARKED_TYPE = "io.farshore.move.marked.v1"
 
 
 class MoveMarked(BaseModel):
-    """Every edge held the registry's writes, and none was under way, when this was written.
+    """Every edge held the registry's writes, and none was under way, when this was written; in a forced move every edge
+    that could be asked held them.
 
     `move` is the id that stands in the hold files, `epoch` what the new primary's will be.
     """
@@ -28,6 +29,10 @@ class MoveMarked(BaseModel):
     target: str
     """The site that becomes the primary."""
     epoch: int = Field(ge=2)
+    forced: bool = False
+    """The source was lost: nobody could tell whether it was written to meanwhile."""
+    cover: int | None = None
+    """Of a forced move: what was announced before this offset is at the target; of the rest nobody knows beforehand."""
     at: UtcTime
 
     def to_cloudevent(self) -> CloudEvent:

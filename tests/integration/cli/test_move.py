@@ -11,11 +11,14 @@ from typing import Any
 import aiohttp
 import pytest
 from applied import everything
+from coalescer_world import read_all
 from farshore_command import end_of, farshore, start_farshore
 from move_world import SITES, MoveWorld, Traffic, move_world
 from waiting import wait_until
 
+from farshore.bus.topics import EVENTS
 from farshore.errors import FarshoreError
+from farshore.oci import Digest
 from farshore_cli.moving.plan import Intent
 from farshore_cli.moving.run import MoveOutcome, Mover, Request, opened_mover
 from farshore_cli.moving.steps import MovePlan, MoveStep
@@ -219,3 +222,87 @@ async def promoting(world: MoveWorld, asked: Path, target: str) -> AsyncIterator
     task = asyncio.create_task(promote())
     yield
     await task
+
+
+async def test_a_forced_move_says_exactly_what_is_lost_revokes_it_and_takes_the_old_primary_back_as_a_replica(
+    world: MoveWorld,
+) -> None:
+    traffic, registry = Traffic(world), world.topology.registries["main"]
+    old, (target, other) = registry.primary.site, [one.site for one in registry.replicas]
+    await pushed(world, traffic, "kept-1", "kept-2")
+    await wait_until(lambda: world.all_ready("team/app:kept-2", (target, other)), 90, "both at both replicas")
+    kept = dict(traffic.pushed)
+    where = ("--topology", str(world.topology_file), "--kafka", world.broker.bootstrap, "--hold-dir", world.hold_dir)
+    behind = world.folder / "the-topology-of-the-lost-site.yaml"
+    behind.write_text(world.topology_file.read_text())
+
+    for site in (target, other):  # from now on nothing comes through
+        world.simulators[site].arm(kind="hold_transfer", destination=f"svm_{site}:main")
+    await pushed(world, traffic, "kept-1", "lost-1", "lost-2")
+    await wait_until(lambda: accepted(world, traffic.pushed["lost-2"]), 30, "the events in the log")
+    world.lose(old)
+    for site in (target, other):
+        world.simulators[site].disarm()
+
+    command = ("move", "main", "--to", target, *where)
+    refused = await farshore(*command)
+    assert refused.code == 75, refused.out  # a planned move needs the primary
+    lost = {f"team/app:{tag}": traffic.pushed[tag] for tag in ("kept-1", "lost-1", "lost-2")}
+
+    def told(text: str) -> dict[str, str]:
+        loss = json.loads(text)["loss"]
+        assert (loss["events"], loss["complete"]) == (3, True)
+        assert {one["image"]: one["there"] for one in loss["images"]} == {
+            "team/app:kept-1": kept["kept-1"],
+            "team/app:lost-1": None,
+            "team/app:lost-2": None,
+        }
+        return {one["image"]: one["digest"] for one in loss["images"]}
+
+    dry = await farshore(*command, "--force", "--dry-run", "--output", "json")
+    assert dry.code == 0, dry.err
+    assert told(dry.out) == lost
+    assert world.topology.registries["main"] == registry
+    asked = world.folder / "promote-by-force"
+    async with world.operator(), promoting(world, asked, target):
+        killed = await start_farshore(*command, "--force", "--promote", f"touch {asked}")
+        assert killed.stdout is not None
+        async for line in killed.stdout:
+            if line.decode().startswith("announce what vanished"):
+                killed.kill()
+        await killed.communicate()
+        forced = await farshore(*command, "--force", "--promote", f"touch {asked}", "--output", "json")
+    assert forced.code == 0, (forced.out, forced.err)
+    assert told(forced.out) == lost
+
+    del traffic.pushed["lost-1"], traffic.pushed["lost-2"]
+    traffic.pushed |= kept
+    async with aiohttp.ClientSession() as session:
+        assert await traffic.push(session, "after-the-loss", target)
+        for site in (target, other):
+            for tag, digest in traffic.pushed.items():
+                await traffic.pull(session, tag, digest, site)
+    assert traffic.trouble == []
+    await wait_until(lambda: world.all_ready("team/app:after-the-loss", (other,)), 90, "the pipeline to go on")
+
+    async def revoked() -> bool:
+        lost_one, kept_one = await world.states("team/app:lost-1"), await world.states("team/app:kept-1")
+        return lost_one[other][0] == "revoked" and kept_one[other] == ("ready", kept["kept-1"])
+
+    await wait_until(revoked, 90, "readiness to say what was lost")
+
+    world.find_cluster(old)
+    fenced = await farshore("epoch", "main", "--at", old, "--topology", str(behind))
+    assert (fenced.code, "epoch" in fenced.out) == (1, True), fenced.out
+    assert (await farshore("epoch", "main", "--at", target, *where[:2])).code == 0
+    kept_apart = await farshore(*command)
+    assert (kept_apart.code, f"--discard {old}" in kept_apart.out) == (1, True), kept_apart.out
+    await world.find_rest(old)
+    back = await farshore(*command, "--discard", old)
+    assert back.code == 0, back.out
+    await all_is_well(world, traffic)
+
+
+async def accepted(world: MoveWorld, digest: Digest) -> bool:
+    """Whether the log has an event that names `digest`."""
+    return any(digest.encode() in value for _, value in await read_all(world.bus, EVENTS))

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from farshore.oci import Digest, Repository, Tag
 from farshore.ontap.model import Relationship, RelationshipState, TransferState, Volume
+from farshore.records.events import EventKind
 from farshore.records.moves import MoveMarked
 from farshore.topology import Topology, load_topology
 from farshore_cli.applying.facts import Unseen
 from farshore_cli.applying.steps import Consequence
 from farshore_cli.moving.facts import Copy, Decided, EdgeSeen, Hold, LogSeen, Marked, MoveFacts
+from farshore_cli.moving.loss import Loss, LostImage
 from farshore_cli.moving.plan import AS_ASKED, Intent, plan_move
 from farshore_cli.moving.show import plan_lines
 from farshore_cli.moving.steps import Act, MovePlan, Stage
@@ -320,3 +323,111 @@ def test_once_switched_there_is_no_way_back_but_another_move() -> None:
     plan = plan_move(AFTER, replace(INTENT, abort=True), SWITCHED)
     assert plan.steps == ()
     assert f"--to {OLD}" in plan.differences[0].hint
+
+
+# --- without the old primary
+
+
+FORCE = replace(INTENT, force=True)
+LOST_IMAGE = LostImage(Repository("r"), Tag("v1"), "r:v1", 1, EventKind.MANIFEST_PUSHED, Digest.of(b"x"), None, False)
+LOSS = Loss(7, 12, 1, (LOST_IMAGE,))
+GONE = replace(CALM, copies={**CALM.copies, OLD: Unseen("dead")}, edges={**CALM.edges, OLD: Unseen("dead")}, loss=LOSS)
+SEEN = [site for site in CALM.edges if site != OLD]
+
+
+def held_without(facts: MoveFacts) -> MoveFacts:
+    return replace(
+        facts,
+        holds={**holds("m"), OLD: None},
+        edges={**edges(OLD, 1, held=True, idle=False), OLD: Unseen("dead")},
+    )
+
+
+def forced_mark(cover: int = 7) -> Marked:
+    planned = mark("m", 10)
+    return replace(planned, record=planned.record.model_copy(update={"forced": True, "cover": cover}))
+
+
+FORCED = replace(held_without(GONE), log=log(forced_mark()))
+FORCED_BROKEN = replace(broken(FORCED), accepts_writes=True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (GONE, Stage.HOLD),
+        (replace(held_without(GONE), edges=GONE.edges), Stage.DRAIN),
+        (held_without(GONE), Stage.MARK),
+        (replace(held_without(GONE), log=log(mark("m", 10))), Stage.MARK),
+        (FORCED, Stage.BREAK),
+        (FORCED_BROKEN, Stage.ANNOUNCE),
+        (replace(FORCED_BROKEN, loss=replace(LOSS, images=())), Stage.SWITCH),
+    ],
+)
+def test_a_forced_move_goes_its_way_without_the_old_primary(facts: MoveFacts, expected: Stage) -> None:
+    plan = plan_move(HUB, FORCE, facts)
+    assert next_of(plan) is expected
+    assert {one.consequence for one in plan.differences} == {Consequence.LEFT}
+    assert OLD not in {step.site for step in plan.ready}
+
+
+def test_a_primary_that_is_there_is_not_given_up() -> None:
+    plan = plan_move(HUB, FORCE, CALM)
+    assert plan.ready == []
+    assert "planned move" in plan.differences[0].hint
+
+
+def test_a_forced_move_that_was_begun_is_not_taken_for_a_planned_one() -> None:
+    assert next_of(plan_move(HUB, INTENT, FORCED_BROKEN)) is Stage.ANNOUNCE
+
+
+def test_a_target_that_is_not_seen_can_not_be_forced() -> None:
+    plan = plan_move(HUB, FORCE, replace(GONE, copies={**GONE.copies, TARGET: Unseen("dead")}))
+    assert plan.ready == []
+    assert plan.has(Consequence.UNKNOWN)
+
+
+def test_a_forced_move_can_go_back_until_the_break() -> None:
+    abort = replace(FORCE, abort=True)
+    assert {step.act for step in plan_move(HUB, abort, FORCED).ready} == {Act.RELEASE}
+    late = plan_move(HUB, abort, FORCED_BROKEN)
+    assert late.ready == []
+    assert late.has(Consequence.BLOCKED)
+
+
+def forced_after(old: Copy | Unseen) -> MoveFacts:
+    """Switched and done, but for the old primary."""
+    seen = edges(TARGET, 2)
+    wanted = copies(AFTER, 11)
+    return replace(
+        FORCED_BROKEN, copies={**wanted, OLD: old}, edges={**seen, OLD: Unseen("dead")}, holds=holds(None), loss=None
+    )
+
+
+def test_what_is_lost_may_stay_away() -> None:
+    plan = plan_move(AFTER, INTENT, forced_after(Unseen("dead")))
+    assert plan.steps == ()
+    (cluster, edge) = plan.differences
+    assert (cluster.consequence, edge.consequence) == (Consequence.LEFT, Consequence.LEFT)
+    assert f"--discard {OLD}" in cluster.hint
+
+
+def test_relationships_with_the_lost_primary_are_deleted_at_this_end_only() -> None:
+    facts = replace(FORCED_BROKEN, edges={**edges(TARGET, 2, held=True), OLD: Unseen("dead")}, loss=None)
+    deletions = [
+        step.call.path for step in plan_move(AFTER, INTENT, facts).steps if step.call and step.call.method == "DELETE"
+    ]
+    assert len(deletions) == 1 + len(OTHERS)
+    assert all(one.endswith("?destination_only=true") for one in deletions)
+
+
+def test_an_old_primary_that_is_back_is_overwritten_only_by_name() -> None:
+    back = CALM.copies[OLD]
+    assert isinstance(back, Copy)
+    plan = plan_move(AFTER, INTENT, forced_after(back))
+    assert [step for step in plan.steps if step.site == OLD] == []
+    assert f"--discard {OLD}" in plan.differences[0].hint
+    named = plan_move(AFTER, replace(INTENT, discard=OLD), forced_after(back))
+    assert next_of(named) is Stage.REVERSE
+    assert OLD in {step.site for step in named.ready}
+    assert Stage.TAKE_UP in stages(named)

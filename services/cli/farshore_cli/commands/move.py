@@ -23,7 +23,7 @@ from farshore_cli.moving.command import command_runner
 from farshore_cli.moving.plan import Intent
 from farshore_cli.moving.run import MoveOutcome, Mover, Request, opened_mover
 from farshore_cli.moving.screen import PlainMoveScreen
-from farshore_cli.moving.show import plan_lines
+from farshore_cli.moving.show import loss_lines, plan_lines
 from farshore_cli.moving.steps import MovePlan
 
 
@@ -50,6 +50,12 @@ def move(
             metavar="COMMAND",
             help="Has the registry at SITE take writes and post notifications; run when its volume is writable.",
         ),
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="The primary is lost: move without it, and say what is lost.")
+    ] = False,
+    discard: Annotated[
+        str, typer.Option(metavar="SITE", help="Make a primary that was given up a replica: what only it has is lost.")
     ] = "",
     within: Annotated[
         float, typer.Option(parser=seconds_of, metavar="DURATION", help="How long all of it may take.")
@@ -80,6 +86,8 @@ def move(
         despite_unready=despite_unready,
         abort=abort,
         has_promotion=bool(promote),
+        force=force,
+        discard=discard,
     )
     bus = Bus(kafka, "farshore-move", replication=replication)
     command = command_runner(promote, {"registry": registry, "site": to}) if promote else None
@@ -87,7 +95,11 @@ def move(
 
     async def look(mover: Mover) -> int:
         plan = await mover.look()
-        print(json.dumps(plan.as_json(), indent=2) if output is Output.JSON else "\n".join(plan_lines(plan)))
+        loss = mover.outcome.loss
+        if output is Output.JSON:
+            print(json.dumps(plan.as_json() | {"loss": loss.as_json() if loss else None}, indent=2))
+        else:
+            print("\n".join([*plan_lines(plan), *loss_lines(loss)]))
         return plan_code(plan)
 
     async def carry_out(mover: Mover) -> int:
@@ -125,6 +137,7 @@ def _lines(outcome: MoveOutcome, intent: Intent) -> list[str]:
     lines += [f"failed: {error}" for error in outcome.failures.values()]
     lines += [difference_line(one) for one in outcome.plan.differences]
     lines += [f"left: {step.words}" for step in outcome.plan.steps]
+    lines += loss_lines(outcome.loss)
     if outcome.given_up:
         lines.append(f"given up: {outcome.given_up}")
     if outcome.exit_code == exit_codes.OK and not outcome.given_up:

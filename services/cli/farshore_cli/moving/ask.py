@@ -22,11 +22,11 @@ class Asker:
     """An asynchronous context manager. `ca_file`: what the certificates of edges and registries are checked against."""
 
     def __init__(self, ca_file: str | None = None) -> None:
-        self._ca_file = ca_file
+        self.ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
+        tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls, force_close=True), timeout=aiohttp.ClientTimeout(total=SECONDS)
         )

@@ -7,6 +7,7 @@ from datetime import datetime
 from farshore.ontap.model import Relationship, Volume
 from farshore.records.moves import MoveMarked
 from farshore_cli.applying.facts import Unseen
+from farshore_cli.moving.loss import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +101,7 @@ class MoveFacts:
     """By relationship: up to where arrivals are published; left out where nothing was published yet."""
     accepts_writes: bool | None = None
     """Whether the target's registry takes writes; None where it doesn't say."""
+    loss: Loss | None = None
+    """Of a forced move: what the target lacks."""
     promoted: bool = False
     """Whether this run has had it take writes."""

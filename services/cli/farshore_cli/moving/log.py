@@ -10,8 +10,9 @@ from farshore.bus.incarnation import topic_incarnation
 from farshore.bus.partition_of import partition_of
 from farshore.bus.range_reader import RangeReader
 from farshore.bus.topics import EVENTS
-from farshore.records.about_registry import ABOUT_REGISTRY_TYPES
+from farshore.records.about_registry import ABOUT_REGISTRY_TYPES, is_about_registry
 from farshore.records.cloudevent import MalformedRecordError
+from farshore.records.events import Event
 from farshore.records.moves import MARKED_TYPE, MoveMarked
 from farshore_cli.moving.facts import LogSeen, Marked
 
@@ -68,6 +69,30 @@ class MoveLog:
                 return  # nobody can have acted on it
         elif kind not in ABOUT_REGISTRY_TYPES:
             self._last_event = offset
+
+    async def events(self, start: int, end: int) -> tuple[list[Event], bool]:
+        """The registry's events of [start, end), and whether Kafka still has them all."""
+        if self._reader is None:
+            raise RuntimeError("the log is not entered")
+        found: list[Event] = []
+        oldest = await self._reader.oldest()
+        place = max(start, oldest)
+        while place < end:
+            place, records = await self._reader.chunk(place, end)
+            for record in records:
+                if record.key == self._registry.encode() and not is_about_registry(record.headers):
+                    try:
+                        found.append(Event.from_json(record.value or b"", f"{EVENTS.name}@{record.offset}"))
+                    except MalformedRecordError:
+                        continue  # the coalescer and the verifier pass it by as well
+        return found, start >= oldest
+
+    async def write(self, events: list[Event]) -> None:
+        """Write events of the mover's own; returns once Kafka has them."""
+        for event in events:
+            record = event.to_cloudevent()
+            key = self._registry.encode()
+            await self._producer.send_and_wait(EVENTS.name, record.data, key=key, headers=record.headers())
 
     async def mark(self, record: MoveMarked) -> None:
         """Write a mark; returns once Kafka has it."""

@@ -14,10 +14,13 @@ from farshore_cli.applying.facts import Unseen
 from farshore_cli.applying.observe import usable_peers
 from farshore_cli.applying.plan import OURS
 from farshore_cli.moving.ask import Asker
-from farshore_cli.moving.facts import Copy, Decided, EdgeSeen, Hold, MoveFacts
+from farshore_cli.moving.facts import Copy, Decided, EdgeSeen, Hold, LogSeen, MoveFacts
 from farshore_cli.moving.holds import HoldFiles
 from farshore_cli.moving.log import MoveLog
-from farshore_cli.moving.plan import Intent, is_switched
+from farshore_cli.moving.loss import Loss, Window
+from farshore_cli.moving.plan import Intent, is_switched, latest_mark
+from farshore_cli.moving.there import ask_for
+from farshore_coalescer.snapshot_names import Log as SnapshotLog
 from farshore_reconciler.knowledge import Knowledge
 from farshore_reconciler.read_log import LogReader
 
@@ -67,7 +70,38 @@ class Observer:
         positions: dict[str, int] = {}
         if switched and not any(holds.values()):
             positions = await self._positions(topology, intent.registry, log.incarnation)
-        return MoveFacts(self.now(), copies, edges, holds, log, decided, positions, accepts, self.promoted)
+        loss = await self._loss(topology, intent, log, copies)
+        return MoveFacts(self.now(), copies, edges, holds, log, decided, positions, accepts, loss, self.promoted)
+
+    async def _loss(
+        self, topology: Topology, intent: Intent, log: LogSeen, copies: Mapping[str, Copy | Unseen]
+    ) -> Loss | None:
+        """What the target lacks, in a forced move; its registry is asked until the primary has moved."""
+        mark = latest_mark(topology, intent, log)
+        if not (intent.force or (mark is not None and mark.record.forced)):
+            return None
+        switched = is_switched(topology, intent)
+        if mark is not None and mark.record.forced and mark.record.cover is not None:
+            cover = mark.record.cover
+        elif switched:
+            return None
+        else:
+            cover = await self.cover(topology, intent, log, copies)
+        events, complete = await self.log.events(cover, log.end)
+        window = Window(mark.record.move if mark is not None and mark.record.forced else "")
+        window.take(events)
+        place = _target(topology, intent)
+        there = {} if switched else await ask_for(place.url, self.asker.ca_file, window.to_ask)
+        return Loss(cover, log.end, window.events, window.lost(there), complete)
+
+    async def cover(self, topology: Topology, intent: Intent, log: LogSeen, copies: Mapping[str, Copy | Unseen]) -> int:
+        """Up to where everything that was announced is at the target: as the snapshot that it shows says by its name,
+        or as its arrivals say, which followed from proofs."""
+        copy = copies[intent.target]
+        shown = copy.exported[0] if isinstance(copy, Copy) and copy.exported else ""
+        named = SnapshotLog(log.incarnation, log.partition).cover_of(shown) or 0
+        positions = await self._positions(topology, intent.registry, log.incarnation)
+        return max(named, positions.get(f"{intent.registry}.{intent.target}", 0))
 
     def _read_holds(self, topology: Topology) -> dict[str, Hold | None]:
         return {name: self.holds.read(name) for name, site in topology.sites.items() if site.edge is not None}

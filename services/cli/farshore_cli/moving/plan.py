@@ -9,7 +9,10 @@ Rules:
 - The target's registry takes writes before the edges follow: while it restarts, they read elsewhere.
 - Until the topology is switched the way leads back too: writes are released, and a target that was broken off is
   resynchronised, which costs nothing since nobody could write to it.
-- A volume that can be written to is overwritten only where the log says that it was left in a planned move.
+- A volume that can be written to is overwritten only where the log says that it was left in a planned move, or where
+  somebody said so by its name.
+- A forced move is without the old primary: it holds the edges that can be asked, says what the target lacks, and has
+  that announced before anybody can write there.
 """
 
 from collections.abc import Iterator
@@ -22,7 +25,7 @@ from farshore.topology.model import Relationship, Topology
 from farshore_cli.applying.facts import Unseen
 from farshore_cli.applying.plan import OURS, new_policy
 from farshore_cli.applying.steps import Consequence, Difference, Kind, Step
-from farshore_cli.moving.facts import Copy, EdgeSeen, Hold, Marked, MoveFacts
+from farshore_cli.moving.facts import Copy, EdgeSeen, Hold, LogSeen, Marked, MoveFacts
 from farshore_cli.moving.steps import Act, MovePlan, MoveStep, Stage
 from farshore_cli.moving.successor import successor, way_to_primary
 from farshore_coalescer.snapshot_names import Log
@@ -45,6 +48,10 @@ class Intent:
     abort: bool = False
     has_promotion: bool = False
     """Whether the mover knows how to have the target's registry take writes."""
+    force: bool = False
+    """The primary is lost: go on without it."""
+    discard: str = ""
+    """A site whose volume was written to and may be overwritten all the same."""
 
 
 def is_switched(topology: Topology, intent: Intent) -> bool:
@@ -52,10 +59,24 @@ def is_switched(topology: Topology, intent: Intent) -> bool:
     return topology.registries[intent.registry].primary.site == intent.target
 
 
+def epoch_wanted(topology: Topology, intent: Intent) -> int:
+    """The registry's epoch once it has moved."""
+    return topology.registries[intent.registry].epoch + (0 if is_switched(topology, intent) else 1)
+
+
+def latest_mark(topology: Topology, intent: Intent, log: LogSeen) -> Marked | None:
+    """The last mark of the move to this target and epoch."""
+    wanted = (intent.target, epoch_wanted(topology, intent))
+    found = [mark for mark in log.marks if (mark.record.target, mark.record.epoch) == wanted]
+    return found[-1] if found else None
+
+
 def plan_move(topology: Topology, intent: Intent, facts: MoveFacts) -> MovePlan:
     """What is left of moving the registry, with `topology` as the file has it now."""
     if is_switched(topology, intent):
         return _After(topology, intent, facts).plan()
+    if intent.force or _Before(topology, intent, facts).is_forced:
+        return _Forced(topology, intent, facts).plan()
     return _Before(topology, intent, facts).plan()
 
 
@@ -75,14 +96,13 @@ class _Common:
         self._intent = intent
         self._facts = facts
         self._entry = topology.registries[intent.registry]
-        self._epoch = self._entry.epoch + (0 if is_switched(topology, intent) else 1)
-        self._mark = self._latest_mark()
+        self._epoch = epoch_wanted(topology, intent)
+        self._mark = latest_mark(topology, intent, facts.log)
 
-    def _latest_mark(self) -> Marked | None:
-        """The last mark of the move to this target and epoch."""
-        wanted = (self._intent.target, self._epoch)
-        found = [mark for mark in self._facts.log.marks if (mark.record.target, mark.record.epoch) == wanted]
-        return found[-1] if found else None
+    @property
+    def is_forced(self) -> bool:
+        """Whether the last mark is that of a forced move."""
+        return self._mark is not None and self._mark.record.forced
 
     def _path(self, site: str, volume: str) -> str:
         return f"{self._topology.sites[site].ontap.svm}:{volume}"
@@ -111,6 +131,47 @@ class _Common:
             for site, hold in self._facts.holds.items()
             if hold is not None and hold.move
         ]
+
+    def _break(self) -> list[MoveStep]:
+        copy = self._copy(self._intent.target)
+        uuid = copy.relationship.uuid if copy and copy.relationship else "<uuid>"
+        name = f"{self._intent.registry}.{self._intent.target}"
+        call = Step(
+            self._intent.target,
+            Kind.BREAK_OFF,
+            f"relationship {name}",
+            f"break off {name}: the volume there becomes writable",
+            "PATCH",
+            f"/snapmirror/relationships/{uuid}",
+            {"state": "broken_off"},
+        )
+        return [self._call(Stage.BREAK, call)]
+
+    def _switch(self, *, broken: bool) -> Iterator[list[MoveStep]]:
+        """The target's registry takes writes, the topology is switched, and all that follows."""
+        yield from self._promotion(broken=broken)
+        words = f"write the topology: the primary is {self._intent.target}, epoch {self._epoch}"
+        yield [MoveStep(Stage.SWITCH, "", words, Act.SWITCH)]
+        after = successor(self._topology, self._intent.registry, self._intent.target)
+        yield from _After(after, self._intent, self._facts, self._entry.primary.site).stages(foreseen=True)
+
+    def _promotion(self, *, broken: bool) -> Iterator[list[MoveStep]]:
+        """The target's registry becomes one that takes writes: by the command that was given for it, or by others."""
+        target, accepts = self._intent.target, self._facts.accepts_writes
+        told = self._facts.promoted or not self._intent.has_promotion
+        words = f"the registry at {target} takes writes and posts notifications"
+        if broken and (accepts or (accepts is None and told)):
+            return
+        if self._intent.has_promotion and not self._facts.promoted:
+            yield [MoveStep(Stage.PROMOTE, target, f"have {words}", Act.PROMOTE)]
+        else:
+            yield [
+                MoveStep(Stage.PROMOTE, target, f"{words}{'' if self._intent.has_promotion else ': start it so now'}")
+            ]
+
+    def _is_writable(self, site: str) -> bool:
+        copy = self._copy(site)
+        return copy is not None and copy.volume is not None and copy.volume.type == "rw"
 
     def _call(self, stage: Stage, call: Step) -> MoveStep:
         return MoveStep(stage, call.site, call.words, Act.CALL, call, waits=call.waits)
@@ -218,44 +279,11 @@ class _Before(_Common):
     # --- on
 
     def _way_on(self) -> Iterator[list[MoveStep]]:
-        if not self._is_broken_by_us():
+        broken = self._is_broken_by_us()
+        if not broken:
             yield from self._until_verified()
-            copy = self._copy(self._intent.target)
-            uuid = copy.relationship.uuid if copy and copy.relationship else "<uuid>"
-            name = f"{self._intent.registry}.{self._intent.target}"
-            yield [
-                self._call(
-                    Stage.BREAK,
-                    Step(
-                        self._intent.target,
-                        Kind.BREAK_OFF,
-                        f"relationship {name}",
-                        f"break off {name}: the volume there becomes writable",
-                        "PATCH",
-                        f"/snapmirror/relationships/{uuid}",
-                        {"state": "broken_off"},
-                    ),
-                )
-            ]
-        yield from self._promotion()
-        words = f"write the topology: the primary is {self._intent.target}, epoch {self._epoch}"
-        yield [MoveStep(Stage.SWITCH, "", words, Act.SWITCH)]
-        after = successor(self._topology, self._intent.registry, self._intent.target)
-        yield from _After(after, self._intent, self._facts, self._entry.primary.site).stages(foreseen=True)
-
-    def _promotion(self) -> Iterator[list[MoveStep]]:
-        """The target's registry becomes one that takes writes: by the command that was given for it, or by others."""
-        target, accepts = self._intent.target, self._facts.accepts_writes
-        told = self._facts.promoted or not self._intent.has_promotion
-        words = f"the registry at {target} takes writes and posts notifications"
-        if self._is_broken_by_us() and (accepts or (accepts is None and told)):
-            return
-        if self._intent.has_promotion and not self._facts.promoted:
-            yield [MoveStep(Stage.PROMOTE, target, f"have {words}", Act.PROMOTE)]
-        else:
-            yield [
-                MoveStep(Stage.PROMOTE, target, f"{words}{'' if self._intent.has_promotion else ': start it so now'}")
-            ]
+            yield self._break()
+        yield from self._switch(broken=broken)
 
     def _until_verified(self) -> Iterator[list[MoveStep]]:
         move, since_mark = self._move_id()
@@ -333,6 +361,82 @@ class _Before(_Common):
         return all(hold is not None and hold.move == self._mark.record.move for hold in self._facts.holds.values())
 
 
+class _Forced(_Common):
+    """While the topology still has the old primary, which is lost."""
+
+    def plan(self) -> MovePlan:
+        """The way on; back only until the target is broken off."""
+        differences = tuple(self._obstacles())
+        if self._intent.abort and not self._is_broken():
+            return MovePlan(_in_order(iter([self._releases(Stage.RELEASE)])), differences, AS_ASKED)
+        steps = _in_order(self._way_on())
+        if any(one.consequence is not Consequence.LEFT for one in differences):
+            steps = tuple(replace(step, waits=step.waits or "what stands against it") for step in steps)
+        return MovePlan(steps, differences)
+
+    def _obstacles(self) -> Iterator[Difference]:
+        old, target, registry = self._entry.primary.site, self._intent.target, self._intent.registry
+        for one in self._unseen():
+            if one.site == target and self._copy(target) is None:
+                yield one
+            else:
+                edge = one.subject.startswith("edge")
+                hint = f"what it still lets through to {old} is lost" if edge else one.hint
+                yield replace(one, consequence=Consequence.LEFT, hint=hint)
+        source = self._copy(old)
+        if source is not None and source.volume is not None and source.volume.state == "online":
+            hint = "a planned move (without --force) loses nothing"
+            yield Difference(old, f"volume {source.volume.name}", "it is there", Consequence.BLOCKED, hint)
+        for site, edge_seen in self._facts.edges.items():
+            if isinstance(edge_seen, EdgeSeen) and (edge_seen.primary, edge_seen.epoch) != (old, self._entry.epoch):
+                found = f"its primary of {registry} is {edge_seen.primary}, epoch {edge_seen.epoch}"
+                hint = f"the topology says {old}, epoch {self._entry.epoch}: bring the two together first"
+                yield Difference(site, f"edge of {site}", found, Consequence.BLOCKED, hint)
+        copy = self._copy(target)
+        if copy is not None and not (self._is_broken() or (copy.relationship and copy.relationship.established)):
+            found = f"it is {copy.relationship.state}" if copy.relationship else "there is none"
+            hint = "choose another site"
+            yield Difference(target, f"relationship {registry}.{target}", found, Consequence.BLOCKED, hint)
+        if self._intent.abort and self._is_broken():
+            found, hint = "it is broken off, and its source is lost", "go on, and move back when it is there again"
+            yield Difference(target, f"relationship {registry}.{target}", found, Consequence.BLOCKED, hint)
+
+    def _is_broken(self) -> bool:
+        """Broken off by a forced move."""
+        copy = self._copy(self._intent.target)
+        state = copy.relationship.state if copy is not None and copy.relationship is not None else None
+        return state is RelationshipState.BROKEN_OFF and self.is_forced and self._is_writable(self._intent.target)
+
+    def _way_on(self) -> Iterator[list[MoveStep]]:
+        broken, move = self._is_broken(), self._move_id()
+        seen = {site: edge for site, edge in self._facts.edges.items() if isinstance(edge, EdgeSeen)}
+        yield [
+            MoveStep(Stage.HOLD, site, f"hold writes at the edge of {site}", Act.HOLD, move=move)
+            for site in seen
+            if (hold := self._facts.holds.get(site)) is None or hold.move != move
+        ]
+        yield [
+            MoveStep(Stage.DRAIN, site, f"the edge of {site} has to hold writes")
+            for site, edge in seen.items()
+            if not edge.held
+        ]
+        if not broken:
+            if not (self._mark is not None and self._mark.record.forced and self._mark.record.move == move):
+                yield [MoveStep(Stage.MARK, "", "mark the log: the primary was given up here", Act.MARK, move=move)]
+            yield self._break()
+        loss = self._facts.loss
+        if loss is not None and loss.unannounced:
+            words = f"announce what vanished: {len(loss.unannounced)} images"
+            yield [MoveStep(Stage.ANNOUNCE, "", words, Act.ANNOUNCE, move=move)]
+        yield from self._switch(broken=broken)
+
+    def _move_id(self) -> str:
+        if self._mark is not None and self._mark.record.forced:
+            return self._mark.record.move
+        ours = [hold for hold in self._facts.holds.values() if hold is not None and hold.move]
+        return min(ours, key=_since).move if ours else self._intent.fresh
+
+
 class _After(_Common):
     """Once the topology has the new primary; `left` is the old one where the log needn't be asked."""
 
@@ -342,13 +446,20 @@ class _After(_Common):
 
     def plan(self) -> MovePlan:
         """The way on; there is none back but another move."""
-        differences = list(self._unseen())
+        differences = [self._judged(one) for one in self._unseen()]
         if self._intent.abort:
             found = f"the topology has {self._intent.registry} at {self._intent.target} already"
             hint = f"finish the move, then move it back: --to {self._mark.record.source if self._mark else 'SITE'}"
             return MovePlan((), (Difference("", "topology", found, Consequence.BLOCKED, hint),))
         differences += self._precious()
         return MovePlan(_in_order(self.stages()), tuple(differences))
+
+    def _judged(self, one: Difference) -> Difference:
+        """A site that was given up may stay away."""
+        if not self.is_forced or one.site != self._old:
+            return one
+        hint = f"when it is back, run this again with --discard {self._old}"
+        return replace(one, consequence=Consequence.LEFT, hint=hint)
 
     def _precious(self) -> Iterator[Difference]:
         for one in self._topology.relationships(self._intent.registry):
@@ -357,10 +468,12 @@ class _After(_Common):
                 continue
             found = "its volume can be written to, and may hold what nobody else has"
             hint = "was it left in a planned move? The log doesn't say so"
+            if self.is_forced and one.site == self._old:
+                hint = f"--discard {one.site} makes it a replica again, and what only it has is lost"
             yield Difference(one.site, f"volume {copy.volume.name}", found, Consequence.BLOCKED, hint)
 
     def _may_discard(self, site: str) -> bool:
-        return site == self._old
+        return site == self._old and (not self.is_forced or self._intent.discard == site)
 
     def stages(self, *, foreseen: bool = False) -> Iterator[list[MoveStep]]:
         """All that follows the switch; `foreseen`: as it will be, before it happened."""
@@ -373,10 +486,12 @@ class _After(_Common):
             *(step for site in reversed(way) for step in self._repoint(relationships[site], Stage.REVERSE)),
         ]
         edges = self._facts.edges
+        forced = self.is_forced or (foreseen and self._intent.force)
         yield [
             MoveStep(Stage.FOLLOW, site, f"the edge of {site} follows: primary {target}, epoch {self._epoch}")
             for site, edge in edges.items()
-            if not (isinstance(edge, EdgeSeen) and (edge.primary, edge.epoch) == (target, self._epoch))
+            if not (forced and isinstance(edge, Unseen))
+            and not (isinstance(edge, EdgeSeen) and (edge.primary, edge.epoch) == (target, self._epoch))
         ]
         if foreseen:
             yield [
@@ -389,22 +504,25 @@ class _After(_Common):
         yield [
             MoveStep(Stage.RESYNC, one.site, f"{one.name} is in step with its new source{self._crossed(one.site)}")
             for one in relationships.values()
-            if not self._follows(one)
+            if not self._follows(one) and not (forced and one.site == old and not self._is_coming_back())
         ]
-        if old in relationships and not self._is_taken_up(old):
+        rejoins = not forced or self._is_coming_back()
+        if old in relationships and rejoins and not self._is_taken_up(old):
             words = f"a coalescer with the new topology publishes arrivals for {registry}.{old} (restart the services)"
             yield [MoveStep(Stage.TAKE_UP, "", words)]
 
-    def _is_writable(self, site: str) -> bool:
-        copy = self._copy(site)
-        return copy is not None and copy.volume is not None and copy.volume.type == "rw"
+    def _is_coming_back(self) -> bool:
+        """Whether the site that was given up is a replica again, or may become one."""
+        if self._copy(self._old) is None:
+            return False
+        return not self._is_writable(self._old) or self._may_discard(self._old)
 
     def _former(self) -> Iterator[MoveStep]:
         """The relationship that ended in the new primary's volume has no more use."""
         copy = self._copy(self._intent.target)
         if copy is not None and copy.relationship is not None:
             name = f"{self._intent.registry}.{self._intent.target}"
-            yield self._call(Stage.REVERSE, self._delete(self._intent.target, name, copy.relationship.uuid, ""))
+            yield self._call(Stage.REVERSE, self._delete(self._intent.target, name, copy.relationship, ""))
 
     def _repoint(self, one: Relationship, stage: Stage) -> Iterator[MoveStep]:
         copy = self._copy(one.site)
@@ -420,21 +538,23 @@ class _After(_Common):
             yield self._call(stage, new_policy(one.site, self._topology.sites[one.site].ontap.svm))
             waits = f"policy {OURS}"
         if found is not None:
-            yield self._call(stage, self._delete(one.site, one.name, found.uuid, waits))
+            yield self._call(stage, self._delete(one.site, one.name, found, waits))
             waits = waits or f"the end of relationship {one.name}"
         yield self._call(stage, self._create(one, waits))
         words = f"resynchronise {one.name} from {one.source_site}"
         waits = f"relationship {one.name}"
         yield self._call(stage, _resync(one.site, one.name, f"<uuid of {one.name}>", words, waits))
 
-    def _delete(self, site: str, name: str, uuid: str, waits: str) -> Step:
+    def _delete(self, site: str, name: str, found: OntapRelationship, waits: str) -> Step:
+        seen = {copy.cluster for copy in self._facts.copies.values() if isinstance(copy, Copy)}
+        lost = found.source_cluster is not None and found.source_cluster not in seen
         return Step(
             site,
             Kind.DELETE_RELATIONSHIP,
             f"relationship {name}",
-            f"delete the former relationship to {name} and release its source",
+            f"delete the former relationship to {name}{'' if lost else ' and release its source'}",
             "DELETE",
-            f"/snapmirror/relationships/{uuid}",
+            f"/snapmirror/relationships/{found.uuid}{'?destination_only=true' if lost else ''}",
             None,
             waits,
         )

@@ -27,6 +27,7 @@ from farshore_cli.moving.ask import Asker
 from farshore_cli.moving.facts import Hold, MoveFacts
 from farshore_cli.moving.holds import HoldFiles
 from farshore_cli.moving.log import MoveLog
+from farshore_cli.moving.loss import Loss, correction
 from farshore_cli.moving.observe import Observer
 from farshore_cli.moving.plan import AS_ASKED, Intent, is_switched, plan_move
 from farshore_cli.moving.rewrite import rewritten
@@ -76,6 +77,8 @@ class MoveOutcome:
     failures: dict[str, FarshoreError] = field(default_factory=dict)
     held_seconds: dict[str, float] = field(default_factory=dict)
     """By site: how long its edge held writes, where it was this run that released them."""
+    loss: Loss | None = None
+    """Of a forced move: what didn't come through."""
     given_up: str = ""
     out_of_time: bool = False
 
@@ -87,6 +90,7 @@ class MoveOutcome:
             "done": [step.as_json() for step in self.done],
             "failures": [str(error) for error in self.failures.values()],
             "held_seconds": {site: round(seconds, 3) for site, seconds in self.held_seconds.items()},
+            "loss": self.loss.as_json() if self.loss is not None else None,
             "left": self.plan.as_json(),
         }
 
@@ -122,6 +126,7 @@ class Mover:
             reason = str(error) or type(error).__name__
             raise FarshoreError("look", "at Kafka", reason, retry=RetryClass.RETRY_SOON) from error
         self._holds = dict(facts.holds)
+        self.outcome.loss = facts.loss
         return facts
 
     async def run(self, screen: MoveScreen, within: float) -> MoveOutcome:
@@ -187,7 +192,7 @@ class Mover:
                 if before is not None:
                     self.outcome.held_seconds[step.site] = (observer.now() - before.since).total_seconds()
             case Act.MARK:
-                entry = self._topology.registries[intent.registry]
+                entry, loss = self._topology.registries[intent.registry], self.outcome.loss
                 await observer.log.mark(
                     MoveMarked(
                         move=step.move,
@@ -195,9 +200,15 @@ class Mover:
                         source=entry.primary.site,
                         target=intent.target,
                         epoch=entry.epoch + 1,
+                        forced=intent.force,
+                        cover=loss.cover if loss is not None and intent.force else None,
                         at=observer.now(),
                     )
                 )
+            case Act.ANNOUNCE:
+                lost = self.outcome.loss.unannounced if self.outcome.loss is not None else []
+                now = observer.now()
+                await observer.log.write([correction(step.move, intent.registry, one, now) for one in lost])
             case Act.PROMOTE:
                 if self._request.promote is not None:
                     await self._request.promote()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 from farshore_cli.applying.show import difference_line
+from farshore_cli.moving.loss import Loss
 from farshore_cli.moving.steps import MovePlan
 
 
@@ -22,3 +23,17 @@ def plan_lines(plan: MovePlan) -> Iterator[str]:
         yield difference_line(difference)
     if not plan.steps and not plan.differences:
         yield "nothing to do: it is there"
+
+
+def loss_lines(loss: Loss | None) -> Iterator[str]:
+    """What a forced move loses, image by image."""
+    if loss is None:
+        return
+    yield (
+        f"{loss.events} events were announced behind what the target is known to have (offset {loss.cover}); "
+        f"{len(loss.images)} images are lost"
+    )
+    for image in loss.images:
+        yield f"  {image.words}"
+    if not loss.complete:
+        yield "  and more: Kafka has deleted events behind that offset already"

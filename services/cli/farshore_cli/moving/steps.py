@@ -16,6 +16,7 @@ class Stage(StrEnum):
     TRANSFER = "last transfer"
     VERIFY = "verify everything"
     BREAK = "break"
+    ANNOUNCE = "announce what vanished"
     PROMOTE = "the registry takes writes"
     SWITCH = "switch the topology"
     REVERSE = "reverse"
@@ -36,6 +37,7 @@ class Act(StrEnum):
     MARK = "mark"
     CALL = "call"
     """A REST call to a cluster."""
+    ANNOUNCE = "announce"
     PROMOTE = "promote"
     SWITCH = "switch"
 
