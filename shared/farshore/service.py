@@ -1,6 +1,7 @@
 """Runs a service: settings from the environment, a clean end on SIGTERM, health and metrics over HTTP, exit codes.
 
-A service's `__main__.py` is `main = service_main("farshore-coalescer", run)`, where `run(service)` does the work.
+A service's `__main__.py` is `main = service_main("farshore-coalescer", run)`, where `run(service)` does the work;
+one that has no business with Kafka uses `plain_main`.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar
 
 import uvicorn
 import uvloop
@@ -37,34 +38,47 @@ EX_SOFTWARE = 70
 log = logging.getLogger(__name__)
 
 
-class Settings(BaseSettings):
-    """Settings that every service takes from the environment, as `FARSHORE_<NAME>`."""
+class PlainSettings(BaseSettings):
+    """Settings of a service without Kafka, from the environment as `FARSHORE_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="FARSHORE_", frozen=True)
 
     topology: Path
     """The topology file."""
+    listen: ListenAddress = "127.0.0.1:0"
+    """`host:port` of the service's HTTP endpoints."""
+    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
+
+
+class Settings(PlainSettings):
+    """Settings of every other service."""
+
     kafka_bootstrap_servers: str = Field(pattern=r"^[^,\s]+:\d+(,[^,\s]+:\d+)*$")
     """`host:port[,host:port…]`."""
     kafka_session_timeout: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     """Seconds until a dead instance's share goes to another."""
     kafka_replication: Annotated[int, AfterValidator(possible_replication)] = -1
     """How many brokers keep each topic that the service creates; -1 leaves it to Kafka."""
-    listen: ListenAddress = "127.0.0.1:0"
-    """`host:port` of the service's HTTP endpoints."""
-    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
+
+
+AnySettings = TypeVar("AnySettings", bound=PlainSettings)
 
 
 @dataclass(slots=True)
-class Service:
-    """What a service's work is given: settings, topology, Kafka, and the wish to stop."""
+class PlainService(Generic[AnySettings]):
+    """What a service's work is given: settings, topology, and the wish to stop."""
 
     name: str
-    settings: Settings
+    settings: AnySettings
     topology: Topology
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = False
     """Set by the work once it can do its job; shown at `/readyz`."""
+
+
+@dataclass(slots=True)
+class Service(PlainService[Settings]):
+    """The same with Kafka."""
 
     @property
     def bus(self) -> Bus:
@@ -80,28 +94,52 @@ class Service:
 
 def read_settings() -> Settings:
     """Settings from the environment; raises ConfigurationError that names the variable."""
+    return settings_from_environment(Settings)
+
+
+AnyEnvironment = TypeVar("AnyEnvironment", bound=BaseSettings)
+
+
+def settings_from_environment(kind: type[AnyEnvironment]) -> AnyEnvironment:
+    """The settings of `kind`; raises ConfigurationError that names the variable."""
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         first = error.errors()[0]
-        variable = f"FARSHORE_{str(first['loc'][0]).upper()}"
+        variable = f"{kind.model_config['env_prefix']}{str(first['loc'][0]).upper()}"
         reason = "it is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
         raise ConfigurationError("read setting", variable, reason, hint="set the environment variable") from error
 
 
 def service_main(name: str, run: Callable[[Service], Awaitable[None]]) -> Callable[[], None]:
     """The entry point of a service: `run` ends by itself soon after `service.stopping` is set."""
+    return _main(name, Settings, Service, run)
 
+
+def plain_main(name: str, run: Callable[[PlainService[PlainSettings]], Awaitable[None]]) -> Callable[[], None]:
+    """The same for a service without Kafka."""
+    return _main(name, PlainSettings, PlainService[PlainSettings], run)
+
+
+AnyService = TypeVar("AnyService", bound=PlainService[Any])
+
+
+def _main(
+    name: str,
+    kind: type[AnySettings],
+    make: Callable[[str, AnySettings, Topology], AnyService],
+    run: Callable[[AnyService], Awaitable[None]],
+) -> Callable[[], None]:
     def main() -> None:
         try:
-            settings = read_settings()
+            settings = settings_from_environment(kind)
             topology = load_topology(settings.topology)
         except ConfigurationError as error:
             print(f"{name}: {error}", file=sys.stderr)
             raise SystemExit(EX_CONFIG) from None
         start_telemetry(name, log_level=settings.log_level)
         try:
-            status = uvloop.run(_supervise(Service(name, settings, topology), run))
+            status = uvloop.run(_supervise(make(name, settings, topology), run))
         finally:
             stop_telemetry()
         raise SystemExit(status)
@@ -109,7 +147,7 @@ def service_main(name: str, run: Callable[[Service], Awaitable[None]]) -> Callab
     return main
 
 
-async def _supervise(service: Service, run: Callable[[Service], Awaitable[None]]) -> int:
+async def _supervise(service: AnyService, run: Callable[[AnyService], Awaitable[None]]) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stopping.set)
@@ -138,7 +176,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 async def serve_http(
-    service: Service,
+    service: PlainService[Any],
     app: Starlette | None = None,
     *,
     listen: ListenAddress | None = None,
@@ -206,12 +244,12 @@ def host_and_port(address: ListenAddress) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-async def _stop_with(service: Service, server: uvicorn.Server) -> None:
+async def _stop_with(service: PlainService[Any], server: uvicorn.Server) -> None:
     await service.stopping.wait()
     server.should_exit = True
 
 
-def health_routes(service: Service, metrics: Endpoint | None = metrics_app) -> list[Route]:
+def health_routes(service: PlainService[Any], metrics: Endpoint | None = metrics_app) -> list[Route]:
     """`/livez` (the process answers), `/readyz` (it can do its job), and `/metrics` unless there are none."""
 
     async def livez(_request: Request) -> Response:

@@ -1,6 +1,7 @@
 """The processes around an edge under test: registries, and nginx itself."""
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +20,11 @@ class Server:
     command: tuple[str, ...]
     probe: Probe
     log_file: Path
+    environ: Mapping[str, str] | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     async def start(self) -> None:
-        self.process = spawn(self.command, log_file=self.log_file)
+        self.process = spawn(self.command, log_file=self.log_file, environ=self.environ)
         await wait_until(self.probe, 10, f"{self.command[0]}, see {self.log_file}")
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""`farshore-edge render`: writes the nginx configuration of a site's edge."""
+"""`farshore-edge render` writes the nginx configuration of a site's edge; `farshore-edge agent` keeps it up to date."""
 
 import argparse
 import sys
@@ -16,6 +16,8 @@ EX_CANTCREAT = 73
 def main() -> None:
     """Exit codes: 0, 2 usage, 73 the output can't be written, 78 configuration."""
     arguments = _parser().parse_args()
+    if arguments.command == "agent":
+        return _run_agent()
     try:
         runtime = Runtime(
             pid_file=arguments.pid_file,
@@ -36,9 +38,18 @@ def main() -> None:
         raise SystemExit(EX_CANTCREAT) from None
 
 
+def _run_agent() -> None:
+    # here, since rendering can do without a second of imports
+    from farshore.service import plain_main
+    from farshore_edge.agent.run import run
+
+    plain_main("farshore-edge", run)()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="farshore-edge", description="Proxy rules of farshore's sites")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    commands.add_parser("agent", help="keep a running nginx at the rules of the topology file (docs/edge.md)")
     command = commands.add_parser("render", help="write the nginx configuration of a site's edge")
     defaults = Runtime()
     command.add_argument("--site", required=True)

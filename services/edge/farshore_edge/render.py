@@ -19,6 +19,7 @@ The rules, and why (each was tried against real clients):
   by the decoded path, and the registry might read another repository in the raw one.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -37,6 +38,16 @@ MOST_WRITES = 60000
 """How many writes of one registry an edge lets through at once: no bound that is meant to be met."""
 RETRY_AFTER_SECONDS = 5
 """What a client is told when nobody who knows could be asked."""
+
+
+_DIGEST = "@DIGEST@"
+_DIGEST_LINE = "# Rules "
+
+
+def digest_of_rules(text: str) -> str:
+    """The name that rendered rules have for themselves: a change of anything in them changes it."""
+    line = next(line for line in text.splitlines() if line.startswith(_DIGEST_LINE))
+    return line.removeprefix(_DIGEST_LINE)
 
 
 def render(topology: Topology, site: str, runtime: Runtime | None = None) -> str:
@@ -66,11 +77,28 @@ def render(topology: Topology, site: str, runtime: Runtime | None = None) -> str
             [
                 _server_head(edge),
                 *(_about(route, runtime) for route in routes),
+                *(_idle(route) for route in routes),
                 *_locations(runtime, has_replica=has_replica),
             ],
         ),
+        *_for_the_agent(runtime, routes),
     ]
-    return "\n".join([_head(site, runtime), _block("http", http)])
+    text = "\n".join([_head(site, runtime), _block("http", http)])
+    return text.replace(_DIGEST, f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+
+
+def _for_the_agent(runtime: Runtime, routes: Sequence[Route]) -> list[str]:
+    """What the agent asks: the rules that these workers run, whom they reach, and whose writes they see held."""
+    if runtime.agent_listen is None:
+        return []
+    lines = [f"listen {runtime.agent_listen};", "access_log off;", f'location = /rules {{ return 200 "{_DIGEST}"; }}']
+    lines += [
+        f"location = /{name} {{ proxy_pass {upstream.scheme}://{name}/v2/; proxy_ssl_name {upstream.host};"
+        f" proxy_connect_timeout {CONNECT_SECONDS}s; proxy_read_timeout {FRESH_SECONDS}s; }}"
+        for route in routes
+        for name, upstream in _named_upstreams(route)
+    ]
+    return [_block("server", [*lines, *(_about(route, runtime) for route in routes)])]
 
 
 def _block(name: str, parts: Iterable[str]) -> str:
@@ -80,6 +108,7 @@ def _block(name: str, parts: Iterable[str]) -> str:
 def _head(site: str, runtime: Runtime) -> str:
     lines = [
         f"# Edge of site {site}. Rendered by farshore-edge from the topology: change that and render again.",
+        f"{_DIGEST_LINE}{_DIGEST}",
         f"pid {quoted(runtime.pid_file)};",
         f"error_log {quoted(runtime.error_log)} warn;",
         "daemon off;",
@@ -235,28 +264,29 @@ limit_conn_log_level info;""".strip()
 
 
 def _about(route: Route, runtime: Runtime) -> str:
-    """What this edge takes for the registry's primary, whether it holds writes, and whether any is under way."""
-    path = f"/edge/registries/{route.registry}"
+    """What this edge takes for the registry's primary, and whether it holds writes."""
     told = f'{{"registry":"{route.registry}","primary":"{route.primary_site}","epoch":{route.epoch},"held":$held}}'
-    return "\n".join(
+    return _block(
+        f"location = {_path_about(route)}",
         [
-            _block(
-                f"location = {path}",
-                [
-                    "access_log off;",
-                    "default_type application/json;",
-                    "set $held false;",
-                    f'if (-f {quoted(runtime.hold_dir)[:-1]}/{route.registry}") {{ set $held true; }}',
-                    f"return 200 '{told}';",
-                ],
-            ),
-            # try_files, unlike return, comes after the counting
-            _block(
-                f"location = {path}/idle",
-                ["access_log off;", "limit_conn writes 1;", "limit_conn_status 423;", "try_files /none =204;"],
-            ),
-        ]
+            "access_log off;",
+            "default_type application/json;",
+            "set $held false;",
+            f"if (-f {_hold_file(runtime.hold_dir, route.registry)}) {{ set $held true; }}",
+            f"return 200 '{told}';",
+        ],
     )
+
+
+def _idle(route: Route) -> str:
+    """Whether any write of the registry is under way."""
+    # try_files, unlike return, comes after the counting
+    lines = ["access_log off;", "limit_conn writes 1;", "limit_conn_status 423;", "try_files /none =204;"]
+    return _block(f"location = {_path_about(route)}/idle", lines)
+
+
+def _path_about(route: Route) -> str:
+    return f"/edge/registries/{route.registry}"
 
 
 def _server_head(edge: Edge) -> str:
@@ -301,8 +331,12 @@ error_page 423 = @ambiguous;
 if ($crooked = yes) {{ return 423; }}
 if ($route = nowhere) {{ return 420; }}
 set $hold $writes;
-if (-f {quoted(hold_dir)[:-1]}/$registry") {{ set $hold "$writes held"; }}
+if (-f {_hold_file(hold_dir, "$registry")}) {{ set $hold "$writes held"; }}
 if ($hold = "yes held") {{ return 421; }}"""
+
+
+def _hold_file(hold_dir: Path, registry: str) -> str:
+    return f'{quoted(hold_dir)[:-1]}/{registry}"'
 
 
 def _oci_error(code: str, message: str) -> str:

@@ -25,6 +25,8 @@ class Runtime:
     """Certificates that registries behind https:// are checked against."""
     hold_dir: Path = Path("/run/farshore-holds")
     """A file with a registry's name in it holds that registry's writes. The folder need not exist."""
+    agent_listen: str | None = None
+    """`host:port` where nginx tells the agent, and nobody else, which rules it runs and whom it reaches."""
     single_process: bool = False
 
     @classmethod

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from documents import DOCS, ROOT, documents, rows, section
@@ -17,6 +18,7 @@ from farshore_cli import exit_codes
 from farshore_coalescer import why
 from farshore_coalescer.deduplicate import WINDOW
 from farshore_coalescer.publish import CHUNK
+from farshore_edge.agent.settings import EdgeSettings
 from farshore_receiver import problems
 from farshore_receiver.problems import Problem
 from farshore_receiver.settings import ReceiverSettings
@@ -40,7 +42,8 @@ class Observed:  # a meter whose gauges have something to show
 
 start_telemetry("farshore-test")
 show_gauges({}, Observed())
-for package in ("farshore", "farshore_receiver", "farshore_coalescer", "farshore_verifier", "farshore_reconciler"):
+for package in ("farshore", "farshore_receiver", "farshore_coalescer", "farshore_verifier", "farshore_reconciler",
+                "farshore_edge"):
     top = importlib.import_module(package)
     for info in pkgutil.walk_packages(top.__path__, package + "."):
         if info.name.endswith("__main__"):
@@ -107,6 +110,7 @@ def test_the_variables_are_those_that_the_code_reads() -> None:
         *(f"FARSHORE_RECEIVER_{name.upper()}" for name in ReceiverSettings.model_fields),
         *(f"FARSHORE_RECONCILER_{name.upper()}" for name in ReconcilerSettings.model_fields),
         *(f"FARSHORE_VERIFIER_{name.upper()}" for name in VerifierSettings.model_fields),
+        *(f"FARSHORE_EDGE_{name.upper()}" for name in EdgeSettings.model_fields),
         *(f"FARSHORE_SIM_{name.upper().replace('-', '_')}" for name in options),
     }
     assert set(documented("## Settings", "FARSHORE_[A-Z_]+")) == in_code
@@ -119,6 +123,7 @@ def test_the_variables_are_those_that_the_code_reads() -> None:
         (ReceiverSettings, "FARSHORE_RECEIVER_"),
         (ReconcilerSettings, "FARSHORE_RECONCILER_"),
         (VerifierSettings, "FARSHORE_VERIFIER_"),
+        (EdgeSettings, "FARSHORE_EDGE_"),
     ],
 )
 def test_the_defaults_are_those_of_the_code(settings: type[BaseSettings], prefix: str) -> None:
@@ -127,7 +132,7 @@ def test_the_defaults_are_those_of_the_code(settings: type[BaseSettings], prefix
         said = told[f"{prefix}{name.upper()}"][0].strip("`")
         if field.is_required():
             assert said == "none, required"
-        elif isinstance(field.default, str | bool):
+        elif isinstance(field.default, str | bool | Path):
             assert said == (str(field.default).lower() or "none")
         else:
             assert float(said) == field.default
