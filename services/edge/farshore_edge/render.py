@@ -2,13 +2,14 @@
 
 The rules, and why (each was tried against real clients):
 
-- What is immutable, GET of blobs and manifests by digest and HEAD of manifests by digest, is read from the site's
-  replica; where the replica can't serve it, from the primary. A replica's 500 counts too: distribution 2.8 rewrites
+- What is immutable, GET of blobs and manifests by digest, is read from the site's replica; where the replica can't
+  serve it, from the primary. A replica's 500 counts too: distribution 2.8 rewrites
   tag links in place, and a snapshot can catch one empty.
-- Tags, lists, `/v2/` and HEAD of blobs ask the primary first. A stale "exists" would make a client skip its upload or
-  its tag (crane does), and the write would be lost. When the primary can't be reached, the replica answers, marked
-  `Warning: 110`. A HEAD of a tag then has no digest: a pusher that asks for it would take the replica's for the
-  primary's and skip its write; a puller that misses it asks with GET.
+- Tags, lists, `/v2/` and every HEAD ask the primary first. A stale "exists" would make a client skip its upload, its
+  manifest or its tag (crane does), and the write would be lost. When the primary can't be reached, the replica answers,
+  marked `Warning: 110`. A HEAD of a manifest then has no digest: a pusher that asks for it would take the replica's for
+  the primary's and skip its write; a puller that misses it asks with GET.
+- 404 for referrers is a registry's word that it has no such list, and is passed on from the replica too.
 - Writes and upload sessions, all methods, go to the primary: a replica would say 405, or 404 for a session.
 - Unknown is not absent: where nobody who knows could be asked, the answer is 503 with Retry-After, never 404.
 - While a file with a registry's name is in the hold folder, its writes are answered 503 with Retry-After; reads go on.
@@ -190,6 +191,7 @@ map $uri $kind {
   "~^/v2/.+/blobs/[a-z0-9+._-]+:[A-Fa-f0-9]+$"      blob;
   "~^/v2/.+/manifests/[a-z0-9+._-]+:[A-Fa-f0-9]+$"  manifest;
   "~^/v2/.+/manifests/[^:/]+$"                      tag;
+  "~^/v2/.+/referrers/[^/]+$"                       referrers;
 }"""
 
 
@@ -200,12 +202,12 @@ map $request_uri $crooked {
   "~*^[^?]*(%2[ef]|%5c|//|/\.\.?(/|\?|$))"  yes;
 }
 map "$request_method:$kind" $writes {
-  default                                    yes;
-  "~^(GET|HEAD):(blob|manifest|tag|meta)$"   no;
+  default                                              yes;
+  "~^(GET|HEAD):(blob|manifest|tag|referrers|meta)$"   no;
 }
-map "$request_method:$kind" $claims_a_tag {
+map "$request_method:$kind" $claims_a_manifest {
   default                                    0;
-  "HEAD:tag"                                 1;
+  "~^HEAD:(tag|manifest)$"                   1;
 }""".strip()
 
 
@@ -242,8 +244,9 @@ def _escaped(prefix: str) -> str:
 
 
 def _route_map(routes: Sequence[Route]) -> str:
-    local_first = ("GET:blob", "GET:manifest", "HEAD:manifest")
-    primary_first = ("HEAD:blob", "GET:tag", "HEAD:tag", "GET:meta", "HEAD:meta")
+    local_first = ("GET:blob", "GET:manifest")
+    primary_first = [f"HEAD:{kind}" for kind in ("blob", "manifest")]
+    primary_first += [f"{method}:{kind}" for kind in ("tag", "referrers", "meta") for method in ("GET", "HEAD")]
     lines = ["default primary;", '"~^-:" nowhere;']
     for route in routes:
         if route.local is not None:
@@ -313,7 +316,7 @@ location / { return 404; }"""
 
 
 def _locations(runtime: Runtime, *, has_replica: bool) -> list[str]:
-    """418 to 423 only lead to a named location, which keeps method and body; no client ever sees them."""
+    """418 to 424 only lead to a named location, which keeps method and body; no client ever sees them."""
     routes = [_ROUTES, _READ_LOCALLY] if has_replica else [_ALL_TO_PRIMARY]
     entry = _block("location /v2/", [_refusals(runtime.hold_dir), *routes])
     fallbacks = [_FRESH, *_STALE] if has_replica else []
@@ -380,7 +383,6 @@ location @fresh {{
 _STALE_ANSWER = f"""\
 set $served stale;
 {_ASK_REPLICA}
-error_page 404 500 502 503 504 = @down;
 add_header X-Farshore-State stale always;
 add_header Warning '110 - "response may be stale"' always;"""
 
@@ -390,8 +392,11 @@ _STALE = [
         [
             "recursive_error_pages on;",
             "error_page 422 = @stale_without_digest;",
-            "if ($claims_a_tag) { return 422; }",
+            "error_page 424 = @stale_referrers;",
+            "if ($claims_a_manifest) { return 422; }",
+            "if ($kind = referrers) { return 424; }",
             _STALE_ANSWER,
+            "error_page 404 500 502 503 504 = @down;",
         ],
     ),
     _block(
@@ -401,7 +406,12 @@ _STALE = [
             "proxy_hide_header Docker-Content-Digest;",
             "proxy_hide_header ETag;",
             _STALE_ANSWER,
+            "error_page 404 500 502 503 504 = @down;",
         ],
+    ),
+    _block(
+        "location @stale_referrers",
+        ["recursive_error_pages on;", _STALE_ANSWER, "error_page 500 502 503 504 = @down;"],
     ),
 ]
 

@@ -434,3 +434,53 @@ async def test_the_access_log_says_where_each_byte_came_from(world: World) -> No
     assert {entry["registry"] for entry in logged} == {"main"}
     assert all(isinstance(entry["bytes_sent"], int) and entry["bytes_sent"] > 100 for entry in logged)
     assert "in-the-query" not in json.dumps(logged)
+
+
+async def delete_at_the_primary(world: World, digest: Digest) -> None:
+    async with world.session.delete(f"{world.url('primary')}/v2/team/app/manifests/{digest}") as answer:
+        assert answer.status == 202
+
+
+async def test_a_manifest_that_only_the_replica_has_is_pushed_again(world: World) -> None:
+    """crane asks for a manifest by its digest too, and skips its push when it is told that the manifest is there."""
+    if world.tools.crane is None:
+        pytest.skip("crane isn't here; scripts/setup --for-tests builds it where Go is")
+    digest = world.push(OLD, "team/app:v1", "primary")
+    world.push(OLD, "other/app:v1", "primary")
+    await world.replicate()
+    await delete_at_the_primary(world, digest)
+    assert (await world.get(f"/v2/team/app/manifests/{digest}", "HEAD"))[0] == 404
+    edge = world.addresses["edge"]
+    world.run(*(world.tools.crane, "copy", "--insecure"), f"{edge}/other/app:v1", f"{edge}/team/app@{digest}")
+    async with world.session.head(f"{world.url('primary')}/v2/team/app/manifests/{digest}", headers=ACCEPT) as answer:
+        assert answer.status == 200
+
+
+async def test_without_the_primary_crane_does_not_take_the_replicas_manifest_for_its_push(world: World) -> None:
+    if world.tools.crane is None:
+        pytest.skip("crane isn't here; scripts/setup --for-tests builds it where Go is")
+    digest = world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    await delete_at_the_primary(world, digest)
+    world.primary.stop()
+    status, asked, _ = await world.get(f"/v2/team/app/manifests/{digest}", "HEAD")
+    assert (status, asked["x-farshore-state"], "docker-content-digest" in asked) == (200, "stale", False)
+    edge = world.addresses["edge"]
+    command = (world.tools.crane, "copy", "--insecure", f"{edge}/team/app@{digest}", f"{edge}/team/app@{digest}")
+    done = world.try_to_run(*command)
+    assert done.returncode != 0
+    assert "existing manifest" not in done.stderr
+
+
+async def test_without_the_primary_a_registry_without_referrers_still_says_so(world: World) -> None:
+    """404 for referrers says that the registry has no such list, not that it is elsewhere: clients then read a tag."""
+    digest = world.push(OLD, "team/app:v1", "primary")
+    await world.replicate()
+    path = f"/v2/team/app/referrers/{digest}"
+    assert (await world.get(path))[0] == 404
+    world.primary.stop()
+    status, headers, _ = await world.get(path)
+    assert (status, headers["x-farshore-state"]) == (404, "stale")
+    world.replica.stop()
+    status, headers, _ = await world.get(path)
+    assert (status, headers["x-farshore-state"]) == (503, "not-here-yet")

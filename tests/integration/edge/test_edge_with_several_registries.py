@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from edge_servers import Server, make_registry
+from registry_process import Pusher
 
 from farshore.oci import Digest
 from farshore.topology import Topology, parse_topology
@@ -93,3 +94,14 @@ async def test_a_push_lands_at_the_registry_of_the_longest_prefix_and_nowhere_el
                 assert (answer.status == 200) == (name == owner), name
         async with session.get(f"{at['edge']}/v2/{repository}/blobs/{Digest.of(BLOB)}") as answer:
             assert (answer.status, await answer.read()) == (200, BLOB)
+
+
+async def test_lists_come_from_the_registry_that_has_the_repository(at: dict[str, str]) -> None:
+    async with aiohttp.ClientSession() as session:
+        for name, prefix in PREFIXES.items():
+            pushed = await Pusher(at["edge"], session).image(f"{prefix}app", f"of-{name}")
+            async with session.get(f"{at['edge']}/v2/{prefix}app/tags/list") as answer:
+                assert (answer.status, await answer.json()) == (200, {"name": f"{prefix}app", "tags": [f"of-{name}"]})
+            path = f"/v2/{prefix}app/referrers/{pushed.digest}"
+            async with session.get(at["edge"] + path) as edge, session.get(at[name] + path) as registry:
+                assert (edge.status, await edge.read()) == (registry.status, await registry.read())

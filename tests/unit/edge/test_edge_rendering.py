@@ -111,6 +111,8 @@ def test_what_a_pusher_asks_before_it_skips_its_upload_comes_from_the_primary() 
     routes = re.findall(r'"main:(\w+:\w+)" (local|fresh);', render(TOPOLOGY, "fra"))
     assert dict(routes)["HEAD:blob"] == "fresh"
     assert dict(routes)["HEAD:tag"] == "fresh"
+    assert dict(routes)["HEAD:manifest"] == "fresh"
+    assert dict(routes)["GET:manifest"] == "local"
     assert dict(routes)["GET:blob"] == "local"
 
 
@@ -120,6 +122,7 @@ def test_what_a_pusher_asks_before_it_skips_its_upload_comes_from_the_primary() 
         ("GET:blob", "no"),
         ("HEAD:tag", "no"),
         ("GET:meta", "no"),
+        ("GET:referrers", "no"),
         ("GET:session", "yes"),
         ("HEAD:session", "yes"),
         ("POST:session", "yes"),

@@ -33,6 +33,8 @@ class Tools:
     nginx: Path
     skopeo: Path
     crane: Path | None
+    conformance: Path | None
+    """The OCI distribution specification's test suite, as `scripts/conformance` builds it."""
 
     @property
     def registries(self) -> dict[str, Path]:
@@ -53,6 +55,7 @@ def find_tools(environ: Mapping[str, str] = os.environ) -> Tools:
         nginx=_find("nginx", path),
         skopeo=_find("skopeo", path),
         crane=_look(path, "crane"),
+        conformance=_look(path, "oci-conformance"),
     )
 
 
