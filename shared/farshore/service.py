@@ -28,7 +28,9 @@ from starlette.routing import Route
 from farshore.bus.clients import Bus
 from farshore.bus.topics import possible_replication
 from farshore.errors import ConfigurationError
-from farshore.telemetry import event, metrics_app, start_telemetry, stop_telemetry
+from farshore.telemetry import event
+from farshore.telemetry.metrics import metrics_app
+from farshore.telemetry.start import start_telemetry, stop_telemetry
 from farshore.topology import Topology, load_topology
 from farshore.topology.fields import ListenAddress
 

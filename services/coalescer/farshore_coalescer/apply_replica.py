@@ -61,7 +61,7 @@ def replica_read(state: State, read: ReplicaRead, now: float) -> State:
                 "transfer": read.running.uuid,
                 "target": read.running.snapshot or before.target,
                 "transferring_since": since,
-                "look_at": now + poll_interval(now - since, state.rules.watch),
+                "look_at": now + poll_interval(now - since, state.rules.watch, took),
             },
         )
     if read.refusing is not None:
@@ -130,7 +130,7 @@ def transfer_started(state: State, started: TransferStarted, now: float) -> Stat
         activity=Activity.TRANSFERRING,
         transfer=started.transfer,
         transferring_since=now,
-        look_at=now + poll_interval(0.0, state.rules.watch),
+        look_at=now + poll_interval(0.0, state.rules.watch, state.replica(started.site).took),
     )
 
 

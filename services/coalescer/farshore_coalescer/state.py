@@ -15,7 +15,8 @@ from farshore_coalescer.snapshot_names import Log, is_ours
 class Rules(NamedTuple):
     """The bounds of batching, in seconds; the meaning of each is in the topology's `Batching`.
 
-    `watch`: a running transfer is looked at again after this share of the time that it has run.
+    `watch`: a running transfer is looked at again after this share of the time that it has run, sooner when its end is
+    expected.
     """
 
     settle: float = 0.25

@@ -43,6 +43,8 @@ class Reply:
     location: str | None
     job_uuid: str | None
     """The job that carries it out; None when it is done."""
+    record: Mapping[str, Any]
+    """What was made, as far as the cluster shows it (`return_records`); empty where it doesn't."""
 
 
 class Connection:
@@ -168,7 +170,10 @@ class Connection:
 def _reply(reply: requests.Response) -> Reply:
     body = _json(reply)
     job = body.get("job", {}).get("uuid") if reply.status_code == HTTPStatus.ACCEPTED else None
-    return Reply(reply.status_code, reply.headers.get("Location"), job)
+    records = body.get("records")
+    alone = records[0] if isinstance(records, list) and len(records) == 1 else None
+    record = alone if isinstance(alone, dict) else {}
+    return Reply(reply.status_code, reply.headers.get("Location"), job, record)
 
 
 def _system_certificates() -> str | bool:

@@ -33,7 +33,7 @@ class SnapshotCalls(Calls):
         whose reply was lost is read again and may be repeated once without harm."""
         for last in (False, True):
             try:
-                await self._post_snapshot(volume_uuid, name, comment)
+                shown = await self._post_snapshot(volume_uuid, name, comment)
             except OntapError as error:
                 # Rediscover: the name exists, or the job ended so long ago that it is gone.
                 if not error.ambiguous and error.retry is not RetryClass.REDISCOVER:
@@ -45,7 +45,7 @@ class SnapshotCalls(Calls):
                     raise
             else:
                 break
-        found = await self.find_snapshot(volume_uuid, name)
+        found = shown or await self.find_snapshot(volume_uuid, name)
         if found is None:
             raise OntapError(
                 "create snapshot",
@@ -73,12 +73,21 @@ class SnapshotCalls(Calls):
             if any(snapshot.uuid == snapshot_uuid for snapshot in left):
                 raise
 
-    async def _post_snapshot(self, volume_uuid: str, name: str, comment: str) -> None:
+    async def _post_snapshot(self, volume_uuid: str, name: str, comment: str) -> Snapshot | None:
+        """The snapshot, where the cluster has taken it before it replied and shows all of it: that spares a request."""
+
         def post(host: HostConnection) -> None:
             body = {"name": name, "comment": comment} if comment else {"name": name}
             snapshot = SnapshotResource.from_dict(body, volume_uuid)
             snapshot.set_connection(host)
-            snapshot.post(poll=False, return_timeout=self._return_timeout())
+            snapshot.post(poll=False, return_timeout=self._return_timeout(), return_records="true")
 
         reply = await self._change("create snapshot", name, Call.SNAPSHOT_POST, post)
-        await self._finish(reply, Call.SNAPSHOT_POST)
+        if reply.job_uuid is not None:
+            await self._finish(reply, Call.SNAPSHOT_POST)
+            return None
+        try:
+            shown = parse.snapshot(reply.record)
+        except (KeyError, ValueError, TypeError):
+            return None
+        return shown if shown.name == name else None

@@ -1,8 +1,10 @@
-"""Traces, metrics and logs: one call at start, and nothing secret in any of them."""
+"""Traces, metrics and logs, and nothing secret in any of them.
+
+What only a service needs isn't imported here, since the command line would wait for it: `telemetry.start`, called once
+at its start, and `telemetry.metrics`.
+"""
 
 from farshore.telemetry.logs import configure_logs, event
-from farshore.telemetry.metrics import metrics_app
-from farshore.telemetry.start import start_telemetry, stop_telemetry
 from farshore.telemetry.traces import current_traceparent, exporting, extract_context, next_traceparent
 
 __all__ = [
@@ -11,8 +13,5 @@ __all__ = [
     "event",
     "exporting",
     "extract_context",
-    "metrics_app",
     "next_traceparent",
-    "start_telemetry",
-    "stop_telemetry",
 ]

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import generate_latest
 from farshore.ontap import OntapCluster, OntapError
-from farshore.telemetry import start_telemetry
+from farshore.telemetry.start import start_telemetry
 from farshore.topology import Cluster
 
 async def main():

@@ -156,6 +156,39 @@ async def test_a_start_that_the_gateway_gave_up_on_is_recognised(password_file: 
             assert (await cluster.start_transfer(RELATIONSHIP, None)).uuid == OURS
 
 
+SNAPSHOT = {"name": "n", "uuid": "s", "version_uuid": "v", "create_time": "2026-11-28T08:00:00+00:00"}
+JOB = {"job": {"uuid": "j"}}
+
+
+@pytest.mark.parametrize(
+    ("reply", "then_asked"),
+    [
+        (Answer({"records": [SNAPSHOT]}, 201), []),
+        (Answer({"records": [{"name": "n", "uuid": "s"}]}, 201), ["snapshots"]),
+        (Answer({"records": [{**SNAPSHOT, "name": "another"}]}, 201), ["snapshots"]),
+        (Answer({"records": [SNAPSHOT, SNAPSHOT]}, 201), ["snapshots"]),
+        (Answer({"records": "none"}, 201), ["snapshots"]),
+        (Answer({}, 201), ["snapshots"]),
+        (Answer({**JOB, "records": [SNAPSHOT]}, 202), ["jobs", "snapshots"]),  # not taken yet: the record is a wish
+    ],
+)
+async def test_a_reply_that_shows_the_whole_snapshot_spares_the_reading_of_it(
+    password_file: str, reply: Answer, then_asked: list[str]
+) -> None:
+    def script(method: str, path: str) -> Answer:
+        if method == "POST":
+            return reply
+        return Answer({"uuid": "j", "state": "success"}) if "/jobs/" in path else Answer({"records": [SNAPSHOT]})
+
+    with ScriptedServer(script) as server:
+        async with client(server.url, password_file) as cluster:
+            snapshot = await cluster.create_snapshot("volume", "n")
+        assert (snapshot.name, snapshot.uuid, snapshot.version_uuid) == ("n", "s", "v")
+        assert "return_records=true" in server.requests[0][1]
+        kinds = ["jobs" if "/jobs/" in path else "snapshots" for _, path in server.requests[1:]]
+        assert kinds == then_asked
+
+
 async def test_a_new_volume_is_thin_and_lies_in_the_emptiest_aggregate_of_its_svm(password_file: str) -> None:
     """The simulator has one aggregate; a cluster has many, and thick volumes unless told otherwise."""
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore_coalescer.backoff import LONGEST_SECONDS, backoff, poll_interval
+from farshore_coalescer.backoff import EXPECTED_FROM, EXPECTED_TO, LONGEST_SECONDS, backoff, poll_interval
 from farshore_coalescer.coalescer import registries_of
 from farshore_coalescer.deduplicate import Recent
 from farshore_coalescer.slots import Slots
@@ -31,7 +31,33 @@ def test_backoff_grows_to_its_bound_and_no_further(failures: int, salt: str) -> 
 
 
 def test_a_long_transfer_is_looked_at_less_often() -> None:
-    assert poll_interval(0, 0.1) < poll_interval(5, 0.1) < poll_interval(1000, 0.1) <= 2.0
+    assert poll_interval(0, 0.1, 0) < poll_interval(5, 0.1, 0) < poll_interval(1000, 0.1, 0) <= 2.0
+
+
+def looks(took: float, expected: float) -> list[float]:
+    """When a transfer is looked at that takes so long, until its end is seen."""
+    times = [poll_interval(0.0, 0.1, expected)]
+    while times[-1] < took:
+        times.append(times[-1] + poll_interval(times[-1], 0.1, expected))
+    return times
+
+
+@given(st.floats(0.01, 10_000), st.floats(0, 10_000))
+def test_the_end_of_a_transfer_is_seen_within_a_tenth_of_its_time_or_2_s(took: float, expected: float) -> None:
+    assert looks(took, expected)[-1] - took <= min(2.0, max(0.02, took * 0.1)) + 1e-6
+
+
+@given(st.floats(0.1, 1000), st.floats(0.8, 1.4))
+def test_an_end_that_comes_as_expected_is_seen_four_times_as_soon(expected: float, part: float) -> None:
+    took = expected * part
+    assert looks(took, expected)[-1] - took <= max(0.01, min(2.0, took * 0.1) / 4) + 1e-6
+
+
+@given(st.floats(0.1, 1000), st.floats(0.01, 1000))
+def test_what_is_expected_costs_few_looks(took: float, expected: float) -> None:
+    in_between = (EXPECTED_TO - EXPECTED_FROM) * expected
+    more = in_between / max(0.01, min(2.0, max(0.02, EXPECTED_FROM * expected * 0.1)) / 4) + 2
+    assert len(looks(took, expected)) <= len(looks(took, 0)) + more
 
 
 def test_the_same_id_within_the_window_is_a_repetition() -> None:

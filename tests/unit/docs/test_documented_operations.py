@@ -33,7 +33,7 @@ EXPOSED = """
 import importlib, pkgutil
 from opentelemetry.metrics import Counter, Histogram, Observation, UpDownCounter, get_meter
 from prometheus_client import REGISTRY
-from farshore.telemetry import start_telemetry
+from farshore.telemetry.start import start_telemetry
 from farshore_coalescer.gauges import show_gauges
 
 class Observed:  # a meter whose gauges have something to show
