@@ -20,6 +20,7 @@ from farshore_cli.commands.fence import fence
 from farshore_cli.commands.move import move
 from farshore_cli.commands.plan import plan
 from farshore_cli.commands.reconcile import reconcile
+from farshore_cli.commands.site import site
 from farshore_cli.commands.status import status
 from farshore_cli.commands.up import up
 from farshore_cli.tools.find import MissingToolError
@@ -51,6 +52,7 @@ app.command()(destroy)
 app.command()(status)
 app.command()(move)
 app.command()(epoch)
+app.add_typer(site, name="site")
 app.add_typer(deadletter, name="deadletter")
 app.command()(reconcile)
 app.command()(fence)

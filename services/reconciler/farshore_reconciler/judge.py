@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from farshore.records.events import EventKind
-from farshore.records.readiness import ReadinessState
+from farshore.records.readiness import GIVEN_UP, ReadinessState
 from farshore_reconciler.facts import Announced, Answer, Facts, ImageName, Said
 
 
@@ -85,17 +85,6 @@ class Rules:
         return _is_open(announced, said) and announced is not None and announced.offset >= self.lost_before.get(site, 0)
 
 
-_GIVEN_UP = frozenset(
-    {
-        ReadinessState.NOT_FOUND,
-        ReadinessState.CORRUPT,
-        ReadinessState.TIMED_OUT,
-        ReadinessState.UNREACHABLE,
-        ReadinessState.REGISTRY_ERROR,
-    }
-)
-
-
 class _At(StrEnum):
     """How a name stands at a site, against what the primary has."""
 
@@ -149,7 +138,7 @@ def _stands(facts: Facts, site: str, digest: str, rules: Rules) -> _At:
         return _At.READY if served else _At.HOLE
     if said.state is ReadinessState.LATE:
         return _At.UNDER_WAY if said.offset >= rules.lost_before.get(site, 0) else _At.UNTOLD
-    return _At.GIVEN_UP if said.state in _GIVEN_UP else _At.UNTOLD
+    return _At.GIVEN_UP if said.state in GIVEN_UP else _At.UNTOLD
 
 
 def _gone(facts: Facts, rules: Rules) -> Iterator[Missing | Remarked]:

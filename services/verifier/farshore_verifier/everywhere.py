@@ -137,10 +137,11 @@ class EverywhereTable:
         self._forget_the_oldest()
         return complete
 
-    def announced(self, image: Image, event_id: str) -> None:
-        """Of every site the same has been said of the event already: what single sites said of it is done with."""
+    def announced(self, image: Image, event_id: str, sites: frozenset[str] | None = None) -> None:
+        """Of all `sites` (None: not known) the same has been said of the event already: what single sites said of it is
+        done with, unless the registry has come to have more sites since."""
         said = self._said.get(image)
-        if said is None:
+        if said is None or (sites is not None and not self.sites(image[0]) <= sites):
             return
         for site in [site for site, word in said.items() if word.event_id == event_id]:
             del said[site]
@@ -190,12 +191,12 @@ class Rebuild(Generic[R]):
         self._committed = committed
         self._complete: dict[Image, tuple[tuple[str, ReadinessState], R]] = {}
 
-    def add(self, offset: int, sighting: Sighting, record: R) -> None:
-        """Take the record at `offset`."""
+    def add(self, offset: int, sighting: Sighting, record: R, sites: frozenset[str] | None = None) -> None:
+        """Take the record at `offset`; of one that speaks of every site, `sites` are those that it meant, if known."""
         image = (sighting.registry, sighting.image)
         known = self._complete.get(image)
         if sighting.site == EVERYWHERE:
-            self._table.announced(image, sighting.event_id)
+            self._table.announced(image, sighting.event_id, sites)
             if known is not None and known[0][0] == sighting.event_id:
                 del self._complete[image]
         elif offset < self._committed:

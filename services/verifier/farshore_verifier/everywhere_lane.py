@@ -15,7 +15,7 @@ from farshore.bus.exactly_once import ExactlyOnceStep, Position
 from farshore.bus.outgoing import OutgoingRecord
 from farshore.bus.range_reader import RangeReader
 from farshore.records.cloudevent import MalformedRecordError
-from farshore.records.readiness import Readiness, ReadinessState
+from farshore.records.readiness import EVERYWHERE, Readiness, ReadinessState
 from farshore.telemetry import event
 from farshore.topology import Topology
 from farshore_verifier import metrics
@@ -121,7 +121,7 @@ class EverywhereLane:
                     if sighting is None or (images is not None and (sighting.registry, sighting.image) not in images):
                         continue
                     if not table.completes(sighting) or _is_sound(record, sighting):
-                        rebuild.add(record.offset, sighting, record)
+                        rebuild.add(record.offset, sighting, record, _all_sites(record, sighting))
         return rebuild.unannounced()
 
     def _is_look_up_due(self) -> bool:
@@ -186,6 +186,16 @@ def _statement(record: "ConsumerRecord[bytes, bytes]", sighting: Sighting) -> Re
     if said != (sighting.registry, sighting.image, sighting.site, sighting.state, sighting.event_id):
         raise MalformedRecordError(record_name(record), "its value says something else than its key and headers")
     return statement
+
+
+def _all_sites(record: "ConsumerRecord[bytes, bytes]", sighting: Sighting) -> frozenset[str] | None:
+    """The sites that a record of every site speaks of; None where it is another record, or can't be read."""
+    if sighting.site != EVERYWHERE:
+        return None
+    try:
+        return frozenset(Readiness.from_json(record.value or b"", record_name(record)).sites)
+    except MalformedRecordError:
+        return None
 
 
 def _is_sound(record: "ConsumerRecord[bytes, bytes]", sighting: Sighting) -> bool:

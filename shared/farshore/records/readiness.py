@@ -38,6 +38,18 @@ class ReadinessState(StrEnum):
     """The site's registry answered, but neither with the content nor with "not found" (for instance 500)."""
 
 
+GIVEN_UP = frozenset(
+    {
+        ReadinessState.NOT_FOUND,
+        ReadinessState.CORRUPT,
+        ReadinessState.TIMED_OUT,
+        ReadinessState.UNREACHABLE,
+        ReadinessState.REGISTRY_ERROR,
+    }
+)
+"""What is said where verification ended without an answer that the image can be used, and won't be tried again."""
+
+
 class Readiness(BaseModel):
     """One statement about one image at one site.
 

@@ -230,12 +230,21 @@ async def test_a_dead_cluster_holds_no_other_up(simulators: Simulators, topology
 async def test_a_baseline_that_fails_says_why_and_the_next_run_goes_on(
     simulators: Simulators, topology: Topology
 ) -> None:
-    simulators["fra"].arm(kind="fail_transfer", destination="svm_fra:main", code=13303892, message="the link is cut")
+    fault = {"kind": "fail_transfer", "destination": "svm_fra:main", "code": 13303812, "message": "not peered"}
+    simulators["fra"].arm(**fault)
     outcome = await run(topology)
     assert outcome_code(outcome) == 1
     (error,) = outcome.failures.values()
-    assert str(error).startswith("initialise relationship main.fra: the link is cut")
+    assert str(error).startswith("initialise relationship main.fra: not peered")
     await applied(topology)
+
+
+async def test_a_baseline_that_fails_by_what_passes_is_begun_again(simulators: Simulators, topology: Topology) -> None:
+    fault = {"kind": "fail_transfer", "destination": "svm_fra:main", "code": 1638600, "message": "no such snapshot"}
+    simulators["fra"].arm(**fault)
+    await applied(topology)
+    transfers = everything(simulators)["fra transfers to svm_fra:main"]
+    assert sorted(one["state"] for one in transfers) == ["failed", "success"]
 
 
 async def test_a_baseline_that_takes_long_is_shown_and_goes_on_without_us(

@@ -4,70 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from planned_worlds import EXAMPLES, SIZE, at, empty_world, example, finished, relationship, volume
 
-from farshore.ontap.model import Policy, Relationship, RelationshipState, TransferState, Volume
-from farshore.topology import Topology, load_topology
+from farshore.ontap.model import Policy, TransferState
+from farshore.topology import load_topology
 from farshore_cli.applying.destroy import destruction, replica_named
-from farshore_cli.applying.facts import SiteFacts, Unseen, World
+from farshore_cli.applying.facts import Unseen
 from farshore_cli.applying.plan import plan, upstream_first
 from farshore_cli.applying.show import plan_lines
 from farshore_cli.applying.steps import Consequence, Kind
-
-EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
-SIZE = 1 << 40
-
-
-def example(name: str) -> Topology:
-    return load_topology(EXAMPLES / f"{name}.yaml")
-
-
-def empty_world(topology: Topology) -> dict[str, SiteFacts | Unseen]:
-    """Peered clusters with empty SVMs."""
-    peers = frozenset((f"cluster-{name}", site.ontap.svm) for name, site in topology.sites.items())
-    return {name: SiteFacts(f"cluster-{name}", {}, {}, peers, "aggr1") for name in topology.sites}
-
-
-def volume(kind: str, junction: str | None = "/registry_main") -> Volume:
-    return Volume("v", "registry_main", "svm_registry", kind, "online", junction, SIZE, 500, 1000, "both", "both")
-
-
-def relationship(state: str = "snapmirrored", source: str = "svm_registry:registry_main") -> Relationship:
-    return Relationship(
-        uuid="r",
-        state=RelationshipState(state),
-        healthy=True,
-        unhealthy_reasons=(),
-        source_path=source,
-        destination_path="svm_registry:registry_main",
-        exported_snapshot=None,
-        lag_seconds=None,
-        transfer_uuid=None,
-        transfer_state=None,
-        total_transfer_bytes=0,
-        policy="farshore",
-    )
-
-
-def finished(topology: Topology) -> dict[str, SiteFacts | Unseen]:
-    """The world of a topology with one registry, when all is done."""
-    world = empty_world(topology)
-    (registry,) = topology.registries.values()
-    for name, facts in world.items():
-        assert isinstance(facts, SiteFacts)
-        primary = name == registry.primary.site
-        world[name] = replace(
-            facts,
-            volumes={"registry_main": volume("rw" if primary else "dp")},
-            relationships={} if primary else {"registry_main": relationship()},
-            policy=Policy("p", "farshore", True, True),
-        )
-    return world
-
-
-def at(world: World, site: str) -> SiteFacts:
-    facts = world[site]
-    assert isinstance(facts, SiteFacts)
-    return facts
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)

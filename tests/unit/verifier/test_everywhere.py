@@ -175,3 +175,20 @@ def test_an_image_that_waited_for_a_site_that_is_taken_out_is_announced_at_the_r
     lane.restart(("fra", "syd"))
     lane.restart(("fra", "syd"))
     assert [s.event_id for s in lane.announced] == ["e1"]
+
+
+def test_what_was_everywhere_waits_for_a_site_that_came_later() -> None:
+    before, now = frozenset({"fra", "syd"}), ("fra", "syd", "sin")
+    log = [seen("fra", "e1"), seen("syd", "e1"), seen(EVERYWHERE, "e1", ReadinessState.READY_EVERYWHERE)]
+    later = table(now)
+    rebuild: Rebuild[Sighting] = Rebuild(later, len(log))
+    for offset, one in enumerate(log):
+        rebuild.add(offset, one, one, before if one.site == EVERYWHERE else None)
+    assert not rebuild.unannounced()
+    assert later.apply(seen("sin", "e1"))
+    same = table(("fra", "syd"))
+    rebuild = Rebuild(same, len(log))
+    for offset, one in enumerate(log):
+        rebuild.add(offset, one, one, before if one.site == EVERYWHERE else None)
+    assert not rebuild.unannounced()
+    assert len(same) == 0

@@ -37,6 +37,8 @@ CALLS = {
     Kind.INITIALISE: Call.RELATIONSHIP_PATCH,
     Kind.BREAK_OFF: Call.RELATIONSHIP_PATCH,
     Kind.RESYNC: Call.RELATIONSHIP_PATCH,
+    Kind.PAUSE: Call.RELATIONSHIP_PATCH,
+    Kind.ABORT_TRANSFER: Call.TRANSFER_PATCH,
     Kind.DELETE_RELATIONSHIP: Call.RELATIONSHIP_DELETE,
     Kind.CREATE_EVENTS: Call.EMS_POST,
     Kind.CHANGE_EVENTS: Call.EMS_PATCH,
@@ -134,7 +136,8 @@ class Execution:
         return step.key in self._begun and step.key not in self._outcome.failures
 
     async def _awaited(self, step: Step) -> bool:
-        """Whether `step` is a baseline of ours that isn't seen running yet, or failed."""
+        """Whether `step` is a baseline of ours that isn't seen running yet, or failed for good. One that failed by
+        what may pass, a link or a source snapshot that was deleted meanwhile, is begun again."""
         begun = self._begun.get(step.key)
         if begun is None:
             return False
@@ -145,7 +148,12 @@ class Execution:
         new = [one for one in transfers if one.uuid not in begun.ended_before]
         bad = [one for one in new if not one.active and one.state is not TransferState.SUCCESS]
         if bad:
-            self._fail(step, _transfer_error(step, bad[-1]))
+            error = _transfer_error(step, bad[-1])
+            if error.retry not in (RetryClass.FINAL, RetryClass.OPERATOR) and self._attempts[step.key] < ATTEMPTS:
+                del self._begun[step.key]
+                self._screen.sent(step, error)
+                return False
+            self._fail(step, error)
         elif time.monotonic() - begun.at > SHOWS_WITHIN_SECONDS:
             reason = f"accepted {SHOWS_WITHIN_SECONDS:g} s ago, and no transfer runs"
             self._fail(step, OntapError(str(step.kind), step.subject, reason, retry=RetryClass.REDISCOVER))

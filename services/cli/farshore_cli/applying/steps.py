@@ -23,6 +23,8 @@ class Kind(StrEnum):
     INITIALISE = "initialise"
     BREAK_OFF = "break off"
     RESYNC = "resync"
+    PAUSE = "pause"
+    ABORT_TRANSFER = "abort transfer"
     DELETE_RELATIONSHIP = "delete relationship"
     CREATE_EVENTS = "create ems destination"
     CHANGE_EVENTS = "change ems destination"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from farshore.bus.clients import Bus
 from farshore.bus.committed import committed_positions
 from farshore.ontap import OntapCluster, OntapError
-from farshore.records.readiness import ReadinessState
+from farshore.records.readiness import GIVEN_UP
 from farshore.topology import Place, Topology
 from farshore_cli.applying.facts import Unseen
 from farshore_cli.applying.observe import usable_peers
@@ -23,14 +23,6 @@ from farshore_cli.moving.there import ask_for
 from farshore_coalescer.snapshot_names import Log as SnapshotLog
 from farshore_reconciler.knowledge import Knowledge
 from farshore_reconciler.read_log import LogReader
-
-GIVEN_UP = (
-    ReadinessState.NOT_FOUND,
-    ReadinessState.CORRUPT,
-    ReadinessState.TIMED_OUT,
-    ReadinessState.UNREACHABLE,
-    ReadinessState.REGISTRY_ERROR,
-)
 
 
 def _now() -> datetime:

@@ -1,0 +1,1 @@
+"""A site comes to a running distribution, or leaves it."""
