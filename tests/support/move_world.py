@@ -1,7 +1,7 @@
 """A registry at three sites with all its parts: clusters, registries, edges, receiver, coalescer, verifier, Kafka.
 
-`operator()` does what an operator's automation does beside a move: whenever the topology file changes, edges are
-rendered anew and reloaded, and farshore's services are restarted.
+It begins as a cascade: nyc, fra, syd. `operator()` does what an operator's automation does beside a move: whenever the
+topology file changes, edges are rendered anew and reloaded. farshore's services follow the file by themselves.
 """
 
 import asyncio
@@ -170,19 +170,14 @@ class MoveWorld:
             await asyncio.sleep(0.05)
             if (now := self.topology_file.read_bytes()) != known:
                 known = now
-                await self.take_up()
+                self.take_up()
 
-    async def take_up(self) -> None:
-        """Have edges and services work by the topology as it is now."""
+    def take_up(self) -> None:
+        """Have the edges work by the topology as it is now."""
         for site in SITES:
             if site not in self.lost:
                 self.render_edge(site)
                 self.processes[f"edge-{site}"].send_signal(1)
-        for name in SERVICES:
-            self.processes[name].terminate()
-        for name in SERVICES:
-            self._end(name)
-        self.start_services()
 
     async def demote(self) -> None:
         """Restart the registries that were left read-only, as a replica's has to be, now that no edge writes there."""
@@ -197,7 +192,8 @@ class MoveWorld:
         self.simulators[site].kill()
         for part in (f"registry-{site}", f"edge-{site}"):
             process = self.processes.pop(part)
-            for pid in (*children(process.pid), process.pid):
+            # nginx's master first: it would replace a worker that died
+            for pid in (process.pid, *children(process.pid)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.wait()
@@ -253,7 +249,7 @@ def _topology(simulators: dict[str, Simulator], addresses: dict[str, str], token
         "registries": {
             "main": {
                 "primary": place("nyc"),
-                "replicas": [place("fra"), place("syd")],
+                "replicas": [place("fra"), place("syd") | {"via": "fra"}],
                 "notifications": {"tokens": [f"file:{token}"]},
             }
         },

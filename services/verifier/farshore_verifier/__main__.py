@@ -67,15 +67,16 @@ async def _site(
     verifiers = {}
     ready_within = {}
     for registry_name, registry in service.topology.registries.items():
-        replica = registry.replica(name)
-        if replica is None:
+        # of a primary too: the coalescer may know already that it is a replica by now
+        url = registry.url_at(name)
+        if url is None:
             continue
         timeout = registry.verification.timeout
         storage = mounts.get(f"{registry_name}.{name}")
         content = (
             MountedRegistry(storage, timeout_seconds=timeout)
             if storage is not None
-            else RegistryClient(replica.url, timeout_seconds=timeout)
+            else RegistryClient(url, timeout_seconds=timeout)
         )
         await resources.enter_async_context(content)
         verifiers[registry_name] = SiteVerifier(content, registry.verification)
@@ -87,6 +88,7 @@ async def _site(
         ready_within=ready_within,
         others=frozenset(sites) - {name},
         takes_strays=name == sites[0],
+        primaries={registry: entry.primary.site for registry, entry in service.topology.registries.items()},
         snapshots=snapshots,
     )
 

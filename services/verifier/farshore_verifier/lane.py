@@ -84,7 +84,7 @@ class ArrivalLane:
     async def _ask_for_reconcile(self, low: int, oldest: int) -> None:
         """Before the window forgets what is gone: a crash in between asks again."""
         lost = f"{self._partition.topic}/{self._partition.partition}@{low}"
-        await self._site.snapshots.ask_for_reconcile(self._site.name, self._site.verifiers, lost, oldest)
+        await self._site.snapshots.ask_for_reconcile(self._site.name, self._site.replicates, lost, oldest)
 
     async def close(self) -> None:
         """Commit what is decided; what isn't is left to the next owner."""
@@ -111,6 +111,8 @@ class ArrivalLane:
                 self._refuse(record, "malformed", str(error))
             return
         if arrival.site != self._site.name or arrival.event.registry not in self._site.verifiers:
+            if self._site.leaves_to_its_own(arrival.event.registry, arrival.site):
+                return
             if not decided and arrival.event.kind in ANNOUNCED_KINDS:
                 reason = f"the topology has no registry {arrival.event.registry} at {arrival.site}"
                 self._refuse(record, "unknown-registry", reason)

@@ -16,7 +16,7 @@ from farshore_command import end_of, farshore, start_farshore
 from move_world import SITES, MoveWorld, Traffic, move_world
 from waiting import wait_until
 
-from farshore.bus.topics import EVENTS
+from farshore.bus.topics import DEADLETTER, EVENTS
 from farshore.errors import FarshoreError
 from farshore.oci import Digest
 from farshore_cli.moving.plan import Intent
@@ -82,14 +82,15 @@ async def test_a_move_in_the_middle_of_pushes_and_pulls_loses_nothing_and_fails_
     traffic = Traffic(world)
     async with traffic.flowing("first"):
         await wait_until(lambda: len(traffic.pushed) > 10 and traffic.pulls > 50, 60, "clients at work")
-        outcome = await moved(world, "fra")
+        outcome = await moved(world, "syd")
         after = len(traffic.pushed)
         await wait_until(lambda: len(traffic.pushed) > after + 5, 60, "pushes to the new primary")
     assert traffic.trouble == []
     assert traffic.held > 0
     assert set(outcome.held_seconds) == set(SITES)
     registry = world.topology.registries["main"]
-    assert (registry.primary.site, registry.epoch) == ("fra", 2)
+    assert (registry.primary.site, registry.epoch) == ("syd", 2)
+    assert {one.site: one.via for one in registry.replicas} == {"fra": None, "nyc": "fra"}  # the cascade turned around
     assert world.topology_file.read_text().startswith("# the file's author wrote this\n")
     await all_is_well(world, traffic)
 
@@ -110,9 +111,13 @@ async def all_is_well(world: MoveWorld, traffic: Traffic) -> None:
         (volume,) = simulator.request("GET", "/api/storage/volumes?fields=type")["records"]
         relationships = simulator.request("GET", "/api/snapmirror/relationships?fields=source.path,state")["records"]
         found[site] = volume["type"], [(one["source"]["path"], one["state"]) for one in relationships]
-    source = f"svm_{registry.primary.site}:main"
-    assert found == {registry.primary.site: ("rw", [])} | dict.fromkeys(replicas, ("dp", [(source, "snapmirrored")]))
+    wanted = {
+        one.site: ("dp", [(f"svm_{one.source_site}:main", "snapmirrored")])
+        for one in world.topology.relationships("main")
+    }
+    assert found == {registry.primary.site: ("rw", []), **wanted}
     assert world.holds == []
+    assert [value for _, value in await read_all(world.bus, DEADLETTER)] == []
 
 
 async def pushed(world: MoveWorld, traffic: Traffic, *tags: str) -> None:
@@ -155,31 +160,8 @@ async def test_a_dry_run_tells_every_step_and_changes_nothing_and_a_move_can_go_
     await all_is_well(world, traffic)
 
 
-async def test_killed_at_every_step_a_move_comes_to_the_same_end(world: MoveWorld) -> None:
-    """Each run dies at its first step, one before it is done, the next when it was."""
-    traffic = Traffic(world)
-    await pushed(world, traffic, "killed-1", "killed-2")
-    target = world.topology.registries["main"].replicas[-1].site
-    asked = request(world, target)
-    finished = []
-    async with world.operator(), opened_mover(asked) as first:
-        for number in range(100):
-            watching = Watching(("done", "…")[number % 2])
-            try:
-                outcome = await Mover(asked, first.observer, world.topology).run(watching, 60)
-            except Killed:
-                finished += [line for line in watching.lines if line.endswith(": done")]
-            else:
-                break
-        assert outcome.exit_code == 0, (watching.lines, outcome.as_json())
-    assert len(finished) >= 14, finished
-    await world.demote()
-    await pushed(world, traffic, "killed-3")
-    await all_is_well(world, traffic)
-
-
 async def test_the_process_killed_again_and_again_comes_to_the_same_end(world: MoveWorld) -> None:
-    traffic, old = Traffic(world), world.topology.registries["main"]
+    traffic, old = Traffic(world), world.topology.registries["main"]  # a cascade still: it ends in the middle of it
     await pushed(world, traffic, "process-1")
     target = old.replicas[0].site
     asked = world.folder / "promote"
@@ -208,6 +190,29 @@ async def test_the_process_killed_again_and_again_comes_to_the_same_end(world: M
     assert world.topology.registries["main"].epoch == old.epoch + 1
     await world.demote()
     await pushed(world, traffic, "process-2")
+    await all_is_well(world, traffic)
+
+
+async def test_killed_at_every_step_a_move_comes_to_the_same_end(world: MoveWorld) -> None:
+    """Each run dies at its first step, one before it is done, the next when it was."""
+    traffic = Traffic(world)
+    await pushed(world, traffic, "killed-1", "killed-2")
+    target = world.topology.registries["main"].replicas[-1].site
+    asked = request(world, target)
+    finished = []
+    async with world.operator(), opened_mover(asked) as first:
+        for number in range(100):
+            watching = Watching(("done", "…")[number % 2])
+            try:
+                outcome = await Mover(asked, first.observer, world.topology).run(watching, 60)
+            except Killed:
+                finished += [line for line in watching.lines if line.endswith(": done")]
+            else:
+                break
+        assert outcome.exit_code == 0, (watching.lines, outcome.as_json())
+    assert len(finished) >= 14, finished
+    await world.demote()
+    await pushed(world, traffic, "killed-3")
     await all_is_well(world, traffic)
 
 
@@ -292,10 +297,13 @@ async def test_a_forced_move_says_exactly_what_is_lost_revokes_it_and_takes_the_
     await wait_until(revoked, 90, "readiness to say what was lost")
 
     world.find_cluster(old)
-    fenced = await farshore("epoch", "main", "--at", old, "--topology", str(behind))
+    fenced, first, kept_apart = await asyncio.gather(
+        farshore("epoch", "main", "--at", old, "--topology", str(behind)),
+        farshore("epoch", "main", "--at", target, *where[:2]),
+        farshore(*command),
+    )
     assert (fenced.code, "epoch" in fenced.out) == (1, True), fenced.out
-    assert (await farshore("epoch", "main", "--at", target, *where[:2])).code == 0
-    kept_apart = await farshore(*command)
+    assert first.code == 0, first.out
     assert (kept_apart.code, f"--discard {old}" in kept_apart.out) == (1, True), kept_apart.out
     await world.find_rest(old)
     back = await farshore(*command, "--discard", old)

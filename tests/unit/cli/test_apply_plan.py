@@ -69,6 +69,10 @@ def test_a_relationship_in_any_other_state_is_for_a_person(state: str) -> None:
         ({"volumes": {"registry_main": volume("rw")}}, "it is of type rw, not dp"),
         ({"volumes": {"registry_main": replace(volume("dp"), state="offline")}}, "it is offline"),
         ({"relationships": {"registry_main": relationship(source="other:volume")}}, "its source is other:volume"),
+        (
+            {"relationships": {"registry_main": replace(relationship(), source_cluster="elsewhere")}},
+            "its source is at elsewhere",
+        ),
         ({"policy": Policy("p", "farshore", True, False)}, "it doesn't copy all source snapshots"),
         ({"relationships": {}, "peers": frozenset()}, "svm_registry of cluster-ams isn't peered"),
         ({"volumes": {}, "relationships": {}, "aggregate": None}, "it isn't there, and the SVM has no aggregate"),

@@ -199,9 +199,12 @@ class _Planner:
 
     def _wrong(self, one: Relationship, found: OntapRelationship) -> tuple[str, Consequence, str] | None:
         wanted = self._path(one.source_site, one.source_volume)
+        peer = self._seen(one.source_site)
+        hint = "correct the topology, or delete that relationship"
         if found.source_path != wanted:
-            hint = "correct the topology, or delete that relationship"
             return f"its source is {found.source_path}, not {wanted}", Consequence.BLOCKED, hint
+        if peer is not None and found.source_cluster not in (None, peer.cluster):
+            return f"its source is at {found.source_cluster}, not at {peer.cluster}", Consequence.BLOCKED, hint
         if not found.established and found.state is not RelationshipState.UNINITIALIZED:
             hint = "resume it, or resync it if what only the replica has may be lost"
             return f"it is {found.state}", Consequence.BLOCKED, hint

@@ -109,7 +109,10 @@ def move(
 
     async def main(interruption: Interruption) -> int:
         code = await unless_interrupted(_with_mover(request, look if dry_run else carry_out), interruption)
-        return interruption.exit_code if code is None else code
+        if code is None:
+            print("farshore: ended; writes may still be held: run it again, or with --abort", file=sys.stderr)
+            return interruption.exit_code
+        return code
 
     raise typer.Exit(run_until_interrupted(main))
 
@@ -121,7 +124,7 @@ async def _with_mover(request: Request, work: Callable[[Mover], Awaitable[int]])
     except ConfigurationError:
         raise
     except FarshoreError as error:
-        print(f"farshore: {error}", file=sys.stderr)
+        print(f"farshore: {error}; if writes are held they stay so: run it again", file=sys.stderr)
         return exit_codes.UNKNOWN
 
 

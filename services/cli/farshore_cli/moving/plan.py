@@ -508,7 +508,7 @@ class _After(_Common):
         ]
         rejoins = not forced or self._is_coming_back()
         if old in relationships and rejoins and not self._is_taken_up(old):
-            words = f"a coalescer with the new topology publishes arrivals for {registry}.{old} (restart the services)"
+            words = f"a coalescer with the new topology publishes arrivals for {registry}.{old}"
             yield [MoveStep(Stage.TAKE_UP, "", words)]
 
     def _is_coming_back(self) -> bool:

@@ -40,6 +40,10 @@ from farshore_reconciler.read_log import LogReader
 ATTEMPTS = 5
 """How often one step is tried, or accepted and still not so, before it counts as failed."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
+GO_BACK_SECONDS = 300.0
+"""How long the way back may take, beyond the time for all of it."""
+LOOK_SECONDS = 60.0
+"""How long Kafka may be away before the mover ends."""
 
 
 class MoveScreen(Protocol):
@@ -129,25 +133,39 @@ class Mover:
         self.outcome.loss = facts.loss
         return facts
 
+    async def _facts_in_time(self) -> MoveFacts:
+        """Look again for a while where that fails: writes may be held meanwhile."""
+        ends, pause = time.monotonic() + LOOK_SECONDS, FIRST_PAUSE
+        while True:
+            try:
+                return await self._facts()
+            except FarshoreError as error:
+                if error.retry in (RetryClass.FINAL, RetryClass.OPERATOR) or time.monotonic() >= ends:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
     async def run(self, screen: MoveScreen, within: float) -> MoveOutcome:
         """Return when nothing is left that can be done, or the time is over."""
         ends = time.monotonic() + within
         pause, outcome, intent = FIRST_PAUSE, self.outcome, self._request.intent
         while True:
-            plan = outcome.plan = plan_move(self._topology, intent, await self._facts())
+            plan = outcome.plan = plan_move(self._topology, intent, await self._facts_in_time())
             screen.looked(plan)
             if plan.given_up:
                 outcome.given_up = outcome.given_up or plan.given_up
                 intent = replace(intent, abort=True)
             todo = [step for step in plan.ready if step.key not in outcome.failures]
-            if not todo and not plan.awaited:
+            failed = len(todo) < len(plan.ready)
+            if not plan.ready and not plan.awaited:
                 return outcome
-            if time.monotonic() >= ends:
-                if intent.abort or outcome.out_of_time or is_switched(self._topology, intent):
-                    outcome.out_of_time = True
+            outcome.out_of_time = outcome.out_of_time or time.monotonic() >= ends
+            if failed or time.monotonic() >= ends:
+                if intent.abort or is_switched(self._topology, intent):
                     return outcome
-                outcome.out_of_time, outcome.given_up = True, "its time is over"
-                intent, ends = replace(intent, abort=True), time.monotonic() + within
+                # clients aren't kept waiting for somebody who has stopped
+                outcome.given_up = "a step failed" if failed else "its time is over"
+                intent, ends = replace(intent, abort=True), time.monotonic() + GO_BACK_SECONDS
                 continue
             went_well = all(await asyncio.gather(*(self._do(step, screen) for step in todo)))
             if todo and went_well:
