@@ -293,11 +293,8 @@ class _Before(_Common):
             if hold is None or hold.move != move
         ]
         yield [
-            MoveStep(
-                Stage.DRAIN, site, f"the edge of {site} {'has writes under way' if held else 'has to hold writes'}"
-            )
+            MoveStep(Stage.DRAIN, site, f"its edge holds writes and none is under way{_so_far(edge)}")
             for site, edge in self._facts.edges.items()
-            for held in (isinstance(edge, EdgeSeen) and edge.held,)
             if not (isinstance(edge, EdgeSeen) and edge.held and edge.idle)
         ]
         mark = self._mark if since_mark else None
@@ -312,7 +309,7 @@ class _Before(_Common):
         ]
         decided = self._facts.decided
         if mark is None or decided is None or decided.undecided:
-            lacking = "" if decided is None else f" ({decided.undecided} to go)"
+            lacking = f" ({decided.undecided} to go)" if decided is not None and decided.undecided else ""
             words = f"every image that was announced is verified at {self._intent.target}{lacking}"
             yield [MoveStep(Stage.VERIFY, self._intent.target, words)]
 
@@ -341,7 +338,7 @@ class _Before(_Common):
         shown = copy.exported[0] if copy is not None and copy.exported else "nothing"
         crossed = f", {copy.crossed:,} bytes of the next have crossed" if copy is not None and copy.crossed else ""
         wanted = f"a snapshot of cover {mark.offset + 1}" if mark is not None else "the last snapshot"
-        return f"{one.site} gets {wanted} (it shows {shown}{crossed})"
+        return f"it shows {wanted} (now {shown}{crossed})"
 
     def _is_broken(self) -> bool:
         copy = self._copy(self._intent.target)
@@ -415,18 +412,14 @@ class _Forced(_Common):
             for site in seen
             if (hold := self._facts.holds.get(site)) is None or hold.move != move
         ]
-        yield [
-            MoveStep(Stage.DRAIN, site, f"the edge of {site} has to hold writes")
-            for site, edge in seen.items()
-            if not edge.held
-        ]
+        yield [MoveStep(Stage.DRAIN, site, "its edge holds writes") for site, edge in seen.items() if not edge.held]
         if not broken:
             if not (self._mark is not None and self._mark.record.forced and self._mark.record.move == move):
                 yield [MoveStep(Stage.MARK, "", "mark the log: the primary was given up here", Act.MARK, move=move)]
             yield self._break()
         loss = self._facts.loss
         if loss is not None and loss.unannounced:
-            words = f"announce what vanished: {len(loss.unannounced)} images"
+            words = f"announce what vanished, by image: {len(loss.unannounced)}"
             yield [MoveStep(Stage.ANNOUNCE, "", words, Act.ANNOUNCE, move=move)]
         yield from self._switch(broken=broken)
 
@@ -495,7 +488,9 @@ class _After(_Common):
         ]
         if foreseen:
             yield [
-                MoveStep(Stage.RELEASE, site, f"release writes at the edge of {site}", Act.RELEASE) for site in edges
+                MoveStep(Stage.RELEASE, site, f"release writes at the edge of {site}", Act.RELEASE)
+                for site, edge in edges.items()
+                if not (forced and isinstance(edge, Unseen))
             ]
         else:
             yield self._releases(Stage.RELEASE)
@@ -602,3 +597,9 @@ def _resync(site: str, name: str, uuid: str, words: str, waits: str = "") -> Ste
 
 def _since(hold: Hold) -> tuple[object, str]:
     return hold.since, hold.move
+
+
+def _so_far(edge: EdgeSeen | Unseen) -> str:
+    if not isinstance(edge, EdgeSeen) or not edge.held:
+        return ""
+    return " (some are)"

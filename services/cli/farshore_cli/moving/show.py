@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
 
 from farshore_cli.applying.show import difference_line
 from farshore_cli.moving.loss import Loss
@@ -9,16 +10,18 @@ from farshore_cli.moving.steps import MovePlan
 
 
 def plan_lines(plan: MovePlan) -> Iterator[str]:
-    """Every step that is left, in order, with the call as it is sent; then what stands against it."""
+    """Every stage that is left, in order, with its steps and each call as it is sent; then what stands against it."""
     if plan.given_up:
         yield f"the way back: {plan.given_up}"
-    for number, step in enumerate(plan.steps, 1):
-        where = f"{step.site}: " if step.site else ""
-        waiting = "" if step.act else "wait until "
-        yield f"{number:3}. {where}{waiting}{step.words}" + (f"   (waits for {step.waits})" if step.waits else "")
-        if step.call is not None:
-            body = "" if step.call.body is None else f" {json.dumps(step.call.body)}"
-            yield f"     {step.call.method} /api{step.call.path}{body}"
+    stages = groupby(plan.steps, key=lambda step: step.stage)
+    for number, (stage, steps) in enumerate(stages, 1):
+        yield f"{number:2}. {stage}"
+        for step in steps:
+            where = f"{step.site}: " if step.site else ""
+            yield f"    {where}{'' if step.act else 'wait until '}{step.words}"
+            if step.call is not None:
+                body = "" if step.call.body is None else f" {json.dumps(step.call.body)}"
+                yield f"      {step.call.method} /api{step.call.path}{body}"
     for difference in plan.differences:
         yield difference_line(difference)
     if not plan.steps and not plan.differences:
