@@ -42,7 +42,7 @@ COPY = "bench.copy"
 
 async def fill(bootstrap: str, events: int) -> None:
     """Write the backlog."""
-    await create_missing_topics(bootstrap)
+    await create_missing_topics(Bus(bootstrap))
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     await admin.create_topics([NewTopic(COPY, 4, 1)])

@@ -25,6 +25,7 @@ from receiver_load import listens, rate, requests
 from receiver_process import ReceiverProcess
 from waiting import wait_until
 
+from farshore.bus.clients import Bus
 from farshore.bus.topics import create_missing_topics
 from farshore_cli.tools.child import end, spawn
 from farshore_cli.tools.kafka import Broker
@@ -48,7 +49,7 @@ uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), http="httptools", loop
 async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     port = free_port()
     with Broker(folder / "kafka", folder / "kafka.log") as broker:
-        await create_missing_topics(broker.bootstrap)
+        await create_missing_topics(Bus(broker.bootstrap))
         bare = spawn([sys.executable, "-c", BARE, str(port)], log_file=folder / "bare.log")
         try:
             async with ReceiverProcess(folder / "receiver", broker.bootstrap, {"main": ""}) as receiver:

@@ -25,6 +25,7 @@ from receiver_load import listens, rate, requests
 from receiver_process import TOKEN, ReceiverProcess
 from waiting import wait_until
 
+from farshore.bus.clients import Bus
 from farshore.bus.topics import EVENTS, create_missing_topics
 from farshore_cli.tools.child import end, spawn
 from farshore_cli.tools.kafka import Broker
@@ -54,7 +55,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
     workers = os.cpu_count() or 1
     environ = {"FARSHORE_RECEIVER_WORKERS": str(workers)}
     with Broker(folder / "kafka", folder / "kafka.log") as broker:
-        await create_missing_topics(broker.bootstrap)
+        await create_missing_topics(Bus(broker.bootstrap))
         command = [str(program), f"127.0.0.1:{port}", broker.bootstrap, EVENTS.name, "main", f"{TOKEN}-main"]
         gateway = spawn(command, log_file=folder / "gateway.log")
         try:

@@ -184,7 +184,7 @@ def run() -> dict[str, Any]:
 
 
 async def _prepare(bus: Bus) -> None:
-    await create_missing_topics(bus.bootstrap_servers)
+    await create_missing_topics(bus)
     await _fill(bus)
 
 

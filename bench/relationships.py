@@ -115,7 +115,7 @@ def write_topology(folder: Path, sites: dict[str, Any], registries: int) -> Path
 async def prepare(topology_file: Path, bootstrap: str) -> None:
     """Volumes, relationships, baselines, topics, and an event for each registry."""
     topology = load_topology(topology_file)
-    await create_missing_topics(bootstrap)
+    await create_missing_topics(Bus(bootstrap))
     await make_storage(topology, within=3600)
     producer = Bus(bootstrap).producer()
     await producer.start()

@@ -6,8 +6,12 @@ from pathlib import Path
 from farshore.errors import ConfigurationError
 
 
-def read_secret(reference: str) -> str:
-    """The secret that `reference` names, without surrounding white space. Raises ConfigurationError."""
+def read_secret(reference: str, *, setting: str = "") -> str:
+    """The secret that `reference` names, without surrounding white space. Raises ConfigurationError.
+
+    `setting` is what the setting that holds the reference is called, for the error.
+    """
+    subject = f"{reference} of {setting}" if setting else reference
     kind, _, place = reference.partition(":")
     if kind not in ("env", "file") or not place:
         raise ConfigurationError("read secret", "reference", "it is neither env:NAME nor file:/path")
@@ -15,15 +19,15 @@ def read_secret(reference: str) -> str:
         text = os.environ[place] if kind == "env" else Path(place).read_text(encoding="utf-8")
     except KeyError as error:
         raise ConfigurationError(
-            "read secret", reference, "the variable is not set", hint=f"set {place}, or name a file"
+            "read secret", subject, "the variable is not set", hint=f"set {place}, or name a file"
         ) from error
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            "read secret", reference, _why(error), hint=f"make {place} a file that this user can read"
+            "read secret", subject, _why(error), hint=f"make {place} a file that this user can read"
         ) from error
     secret = text.strip()
     if not secret:
-        raise ConfigurationError("read secret", reference, "it is empty")
+        raise ConfigurationError("read secret", subject, "it is empty")
     return secret
 
 

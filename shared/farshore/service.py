@@ -18,16 +18,19 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import uvicorn
 import uvloop
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from farshore.bus.access import PLAIN, Access
+from farshore.bus.access_settings import AccessSettings
 from farshore.bus.clients import Bus
 from farshore.bus.topics import possible_replication
 from farshore.errors import ConfigurationError
+from farshore.settings import Collected, settings_from_environment
 from farshore.telemetry import event
 from farshore.telemetry.metrics import metrics_app
 from farshore.telemetry.start import start_telemetry, stop_telemetry
@@ -45,7 +48,7 @@ class PlainSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FARSHORE_", frozen=True)
 
-    topology: Path
+    topology: Path = Field(examples=["/etc/farshore/topology.yaml"])
     """The topology file."""
     listen: ListenAddress = "127.0.0.1:0"
     """`host:port` of the service's HTTP endpoints."""
@@ -55,7 +58,7 @@ class PlainSettings(BaseSettings):
 class Settings(PlainSettings):
     """Settings of every other service."""
 
-    kafka_bootstrap_servers: str = Field(pattern=r"^[^,\s]+:\d+(,[^,\s]+:\d+)*$")
+    kafka_bootstrap_servers: str = Field(pattern=r"^[^,\s]+:\d+(,[^,\s]+:\d+)*$", examples=["kafka.example:9092"])
     """`host:port[,host:port…]`."""
     kafka_session_timeout: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     """Seconds until a dead instance's share goes to another."""
@@ -82,6 +85,9 @@ class PlainService(Generic[AnySettings]):
 class Service(PlainService[Settings]):
     """The same with Kafka."""
 
+    access: Access = PLAIN
+    """TLS and login there."""
+
     @property
     def bus(self) -> Bus:
         """How to reach Kafka."""
@@ -91,62 +97,87 @@ class Service(PlainService[Settings]):
             self.name,
             settings.kafka_session_timeout,
             settings.kafka_replication,
+            self.access,
         )
 
 
-def read_settings() -> Settings:
-    """Settings from the environment; raises ConfigurationError that names the variable."""
-    return settings_from_environment(Settings)
+def service_main(
+    name: str,
+    run: Callable[[Service], Awaitable[None]],
+    *,
+    own_settings: Callable[[], object] | None = None,
+    needs: Callable[[Topology], object] | None = None,
+) -> Callable[[], None]:
+    """The entry point of a service: `run` ends by itself soon after `service.stopping` is set.
+
+    `own_settings` reads the service's own settings, `needs` looks at what it needs of the topology, such as secrets:
+    both raise ConfigurationError. They are asked first, so that all that is wrong is told at once, in one line.
+    """
+
+    def make() -> Service:
+        collected = Collected()
+        access = collected.get(lambda: Access(settings_from_environment(AccessSettings)))
+        settings, topology = _configured(collected, Settings, own_settings, needs)
+        return Service(name, settings, topology, access=access or PLAIN)
+
+    return _main(name, make, run)
 
 
-AnyEnvironment = TypeVar("AnyEnvironment", bound=BaseSettings)
-
-
-def settings_from_environment(kind: type[AnyEnvironment]) -> AnyEnvironment:
-    """The settings of `kind`; raises ConfigurationError that names the variable."""
-    try:
-        return kind()
-    except ValidationError as error:
-        first = error.errors()[0]
-        variable = f"{kind.model_config['env_prefix']}{str(first['loc'][0]).upper()}"
-        reason = "it is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError("read setting", variable, reason, hint="set the environment variable") from error
-
-
-def service_main(name: str, run: Callable[[Service], Awaitable[None]]) -> Callable[[], None]:
-    """The entry point of a service: `run` ends by itself soon after `service.stopping` is set."""
-    return _main(name, Settings, Service, run)
-
-
-def plain_main(name: str, run: Callable[[PlainService[PlainSettings]], Awaitable[None]]) -> Callable[[], None]:
+def plain_main(
+    name: str,
+    run: Callable[[PlainService[PlainSettings]], Awaitable[None]],
+    *,
+    own_settings: Callable[[], object] | None = None,
+) -> Callable[[], None]:
     """The same for a service without Kafka."""
-    return _main(name, PlainSettings, PlainService[PlainSettings], run)
+
+    def make() -> PlainService[PlainSettings]:
+        settings, topology = _configured(Collected(), PlainSettings, own_settings, None)
+        return PlainService(name, settings, topology)
+
+    return _main(name, make, run)
 
 
 AnyService = TypeVar("AnyService", bound=PlainService[Any])
 
 
 def _main(
-    name: str,
-    kind: type[AnySettings],
-    make: Callable[[str, AnySettings, Topology], AnyService],
-    run: Callable[[AnyService], Awaitable[None]],
+    name: str, make: Callable[[], AnyService], run: Callable[[AnyService], Awaitable[None]]
 ) -> Callable[[], None]:
     def main() -> None:
         try:
-            settings = settings_from_environment(kind)
-            topology = load_topology(settings.topology)
+            service = make()
         except ConfigurationError as error:
             print(f"{name}: {error}", file=sys.stderr)
             raise SystemExit(EX_CONFIG) from None
-        start_telemetry(name, log_level=settings.log_level)
+        start_telemetry(name, log_level=service.settings.log_level)
         try:
-            status = uvloop.run(_supervise(make(name, settings, topology), run))
+            status = uvloop.run(_supervise(service, run))
         finally:
             stop_telemetry()
         raise SystemExit(status)
 
     return main
+
+
+def _configured(
+    collected: Collected,
+    kind: type[AnySettings],
+    own_settings: Callable[[], object] | None,
+    needs: Callable[[Topology], object] | None,
+) -> tuple[AnySettings, Topology]:
+    """Settings and topology; raises ConfigurationError for all that is wrong, also what was collected before."""
+    settings = collected.get(lambda: settings_from_environment(kind))
+    if own_settings:
+        collected.get(own_settings)
+    path = os.environ.get("FARSHORE_TOPOLOGY")  # known also where another setting is wrong
+    topology = collected.get(lambda: load_topology(Path(path))) if path else None
+    if topology and needs:
+        collected.get(lambda: needs(topology))
+    collected.raise_if_any()
+    if settings is None or topology is None:
+        raise RuntimeError("nothing was wrong, and yet something is missing")
+    return settings, topology
 
 
 async def _supervise(service: AnyService, run: Callable[[AnyService], Awaitable[None]]) -> int:

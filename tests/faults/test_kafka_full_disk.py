@@ -18,6 +18,7 @@ from notifications import envelope, push
 from receiver_process import ReceiverProcess, post, records_of
 from waiting import wait_until
 
+from farshore.bus.clients import Bus
 from farshore.bus.topics import EVENTS, create_missing_topics
 from farshore.records.events import Event
 from farshore_cli.tools.kafka import Broker
@@ -65,7 +66,7 @@ async def test_a_full_disk_at_the_broker_gives_503_and_loses_nothing(
 ) -> None:
     broker = Broker(small_disk / "kafka", tmp_path / "kafka.log").start()
     try:
-        await create_missing_topics(broker.bootstrap)
+        await create_missing_topics(Bus(broker.bootstrap))
         async with ReceiverProcess(tmp_path / "receiver", broker.bootstrap, {unique: ""}) as receiver:
             accepted = []
             ballast = small_disk / "ballast"

@@ -278,7 +278,7 @@ async def coalescer_world(
     """The world, with everything running but the coalescer; its process is ended at the end."""
     with Broker(folder / "kafka", folder / "kafka.log") as broker, start_simulators(folder, sites) as simulators:
         topology = write_topology(folder, simulators, batching or {}, via or {}, timeout)
-        await create_missing_topics(broker.bootstrap)
+        await create_missing_topics(Bus(broker.bootstrap))
         await make_storage(load_topology(topology), within=60)
         producer = Bus(broker.bootstrap).producer()
         await producer.start()

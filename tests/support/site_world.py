@@ -187,7 +187,7 @@ async def site_world(folder: Path, tools: Tools) -> AsyncIterator[SiteWorld]:
         urls = {"nyc": registries["nyc"].url, CALM: registries[CALM].url, SICK: proxy.url}
         topology = folder / "topology.yaml"
         topology.write_text(topology_text(urls))
-        await create_missing_topics(broker.bootstrap)
+        await create_missing_topics(Bus(broker.bootstrap))
         bus = Bus(broker.bootstrap)
         producer = bus.producer()
         await producer.start()

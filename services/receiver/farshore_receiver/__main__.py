@@ -6,6 +6,7 @@ from farshore.service import Service, serve_http, service_main
 from farshore.together import together
 from farshore_receiver.serve import receive
 from farshore_receiver.settings import ReceiverSettings, read_receiver_settings
+from farshore_receiver.tokens import check_tokens
 from farshore_receiver.worker import WORKER, work
 from farshore_receiver.workers import look_after_workers
 
@@ -28,7 +29,7 @@ async def _serve_alone(service: Service, settings: ReceiverSettings) -> None:
     await together(serve_http(service, listen=settings.management_listen), receive(service, settings, report))
 
 
-main = service_main("farshore-receiver", run)
+main = service_main("farshore-receiver", run, own_settings=read_receiver_settings, needs=check_tokens)
 
 if __name__ == "__main__":
     main()

@@ -11,6 +11,7 @@ from aiokafka.errors import ProducerClosed
 
 from farshore.bus.clients import Bus
 from farshore.bus.failures import KAFKA_FAILURES
+from farshore.bus.refusals import KafkaRefusedError
 from farshore.bus.topics import DEADLETTER, EVENTS
 from farshore.errors import FarshoreError, RetryClass
 from farshore.records.cloudevent import Headers
@@ -147,6 +148,8 @@ class Acceptor:
 
         A broken producer is closed before the next one is opened: what it still holds must not arrive behind what the
         next one writes.
+
+        Raises KafkaRefusedError where Kafka refuses the first one: a setting is wrong.
         """
         while True:
             producer = self._bus.producer()
@@ -155,6 +158,7 @@ class Acceptor:
                 await producer.start()
                 self._broken.clear()
                 self._producer, self._event_log = producer, event_log
+                self._bus.access.let_in = True
                 event(log, logging.INFO, "connected to Kafka")
                 while not self._broken.is_set():
                     partitions = await _known_partitions(producer)
@@ -165,7 +169,12 @@ class Acceptor:
                 event(log, logging.ERROR, "the Kafka producer failed for good, opening another")
                 await producer.stop()
             except KAFKA_FAILURES as error:
-                event(log, logging.WARNING, "can't reach Kafka", error=type(error).__name__)
+                if isinstance(error, KafkaRefusedError):
+                    if not self._bus.access.let_in:
+                        raise
+                    event(log, logging.ERROR, "Kafka refuses", reason=str(error))
+                else:
+                    event(log, logging.WARNING, "can't reach Kafka", error=type(error).__name__)
             finally:
                 self._producer = self._event_log = None
                 report(False)

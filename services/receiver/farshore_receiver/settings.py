@@ -1,9 +1,9 @@
 """The receiver's own settings, from the environment as `FARSHORE_RECEIVER_<NAME>`."""
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from farshore.errors import ConfigurationError
+from farshore.settings import settings_from_environment
 from farshore.topology.fields import ListenAddress
 
 _PREFIX = "FARSHORE_RECEIVER_"
@@ -41,9 +41,4 @@ class ReceiverSettings(BaseSettings):
 
 def read_receiver_settings() -> ReceiverSettings:
     """Settings from the environment; raises ConfigurationError that names the variable."""
-    try:
-        return ReceiverSettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        variable = f"{_PREFIX}{str(first['loc'][0]).upper()}"
-        raise ConfigurationError("read setting", variable, first["msg"], hint="correct or unset it") from error
+    return settings_from_environment(ReceiverSettings)

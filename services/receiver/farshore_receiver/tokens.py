@@ -5,16 +5,30 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from farshore.errors import ConfigurationError
 from farshore.secrets import read_secret
+from farshore.settings import Collected
 from farshore.telemetry import event
+from farshore.topology import Topology
 from farshore_receiver import metrics
 
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS = 1.0
+
+
+def check_tokens(topology: Topology) -> None:
+    """Raises ConfigurationError where a token can't be read."""
+    collected = Collected()
+    for name, registry in topology.registries.items():
+        for reference in registry.notifications.tokens:
+            setting = f"registries.{name}.notifications.tokens"
+            collected.get(partial(read_secret, reference, setting=setting))
+    collected.raise_if_any()
+
 
 Signature = tuple[int, int, int]
 """A file's inode, modification time in ns and size: what changes when its content is replaced or rewritten."""

@@ -45,7 +45,7 @@ def _log_failure(error: FarshoreError) -> None:
     event(log, logging.WARNING, "a run was given up", reason=str(error))
 
 
-main = service_main("farshore-reconciler", run)
+main = service_main("farshore-reconciler", run, own_settings=read_reconciler_settings)
 
 if __name__ == "__main__":
     main()

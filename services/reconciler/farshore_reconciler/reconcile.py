@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from farshore.bus.clients import Bus
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.bus.topics import create_missing_topics
-from farshore.errors import FarshoreError, RetryClass
+from farshore.errors import ConfigurationError, FarshoreError, RetryClass
 from farshore.topology import Topology
 from farshore_reconciler.knowledge import Knowledge
 from farshore_reconciler.options import Options
@@ -41,7 +41,7 @@ class Reconciler:
         """Reconcile `registries`, all with one reading of Kafka. Raises FarshoreError when Kafka can't be used."""
         producer = self.bus.producer()
         try:
-            await create_missing_topics(self.bus.bootstrap_servers, replication_factor=self.bus.replication)
+            await create_missing_topics(self.bus)
             await producer.start()
             async with AsyncExitStack() as resources:
                 knowledge = resources.enter_context(Knowledge())
@@ -60,6 +60,8 @@ class Reconciler:
                 for run in runs:
                     await self.sampler.sample(run, knowledge, self.options.sample)
                 return [run.finish() for run in runs]
+        except ConfigurationError:
+            raise
         except KAFKA_FAILURES as error:
             reason = str(error) or type(error).__name__
             raise FarshoreError("reconcile", "with Kafka", reason, retry=RetryClass.RETRY_SOON) from error

@@ -42,7 +42,7 @@ class Requests:
 
     async def __aenter__(self) -> Self:
         try:
-            await create_missing_topics(self._bus.bootstrap_servers, replication_factor=self._bus.replication)
+            await create_missing_topics(self._bus)
             await self._consumer.start()
             await self._find_partitions()
             await self._seek()

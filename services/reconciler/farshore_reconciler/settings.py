@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from farshore.errors import ConfigurationError
+from farshore.settings import settings_from_environment
 from farshore_reconciler.limits import DEFAULT_LIMIT, DeletionLimit
 from farshore_reconciler.options import Options
 
@@ -45,9 +45,4 @@ class ReconcilerSettings(BaseSettings):
 
 def read_reconciler_settings() -> ReconcilerSettings:
     """Settings from the environment; raises ConfigurationError that names the variable."""
-    try:
-        return ReconcilerSettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        variable = f"{_PREFIX}{str(first['loc'][0]).upper()}"
-        raise ConfigurationError("read setting", variable, first["msg"], hint="correct or unset it") from error
+    return settings_from_environment(ReconcilerSettings)

@@ -14,6 +14,7 @@ from farshore.follow_topology import follow_topology
 from farshore.registry import MountedRegistry, RegistryClient, Storage
 from farshore.service import Service, serve_http, service_main
 from farshore.together import together
+from farshore.topology import Topology
 from farshore_verifier.dirty import SnapshotRequests
 from farshore_verifier.everywhere_lane import GROUP, EverywhereLane
 from farshore_verifier.host import LaneHost
@@ -93,7 +94,11 @@ async def _site(
     )
 
 
-main = service_main("farshore-verifier", run)
+def _check_mounts(topology: Topology) -> None:
+    read_verifier_settings().storages(topology)
+
+
+main = service_main("farshore-verifier", run, own_settings=read_verifier_settings, needs=_check_mounts)
 
 if __name__ == "__main__":
     main()

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from farshore.errors import ConfigurationError
 from farshore.registry import Storage
+from farshore.settings import settings_from_environment
 from farshore.topology import Topology
 
 _PREFIX = "FARSHORE_VERIFIER_"
@@ -60,10 +61,4 @@ class VerifierSettings(BaseSettings):
 
 def read_verifier_settings() -> VerifierSettings:
     """Settings from the environment; raises ConfigurationError that names the variable."""
-    try:
-        return VerifierSettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        variable = f"{_PREFIX}{str(first['loc'][0]).upper()}"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError("read setting", variable, reason, hint="correct or unset it") from error
+    return settings_from_environment(VerifierSettings)

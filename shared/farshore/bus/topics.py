@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from farshore.bus.clients import Bus
 from farshore.errors import FarshoreError, RetryClass
 
 DAY_MS = 86_400_000
 _TOPIC_ALREADY_EXISTS = 36
-_ADMIN_MS = 20_000
+_KNOWN_WITHIN_SECONDS = 20.0
 _ASK_AGAIN_SECONDS = 0.05
 _MOST_REPLICAS = 32_767  # Kafka protocol, CreateTopics: 16 bits
 
@@ -44,22 +45,22 @@ def possible_replication(brokers: int) -> int:
     return brokers
 
 
-async def create_missing_topics(bootstrap_servers: str, *, replication_factor: int = -1) -> list[str]:
-    """Create those of farshore's topics that aren't there; returns their names. -1 is the broker's default replication.
+async def create_missing_topics(bus: Bus) -> list[str]:
+    """Create those of farshore's topics that aren't there, each kept by `bus.replication` brokers; returns their names.
 
     With three or more replicas a record is acknowledged once two have it. A broker hears of a topic some time after it
     was made: this returns once one knows all.
 
     Raises FarshoreError where Kafka refuses: `create_topics` reports refusals in its answer and doesn't raise.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=_ADMIN_MS)
+    admin = bus.admin()
     try:
         await admin.start()
         present = set(await admin.list_topics())
         missing = [topic for topic in ALL_TOPICS if topic.name not in present]
         if not missing:
             return []
-        answer = await admin.create_topics([_new_topic(topic, replication_factor) for topic in missing])
+        answer = await admin.create_topics([_new_topic(topic, bus.replication) for topic in missing])
         for name, code, *rest in answer.topic_errors:
             if code not in (0, _TOPIC_ALREADY_EXISTS):
                 reason = (rest[0] if rest else None) or f"Kafka error {code}"
@@ -72,13 +73,13 @@ async def create_missing_topics(bootstrap_servers: str, *, replication_factor: i
 
 
 async def _until_known(admin: AIOKafkaAdminClient, names: Collection[str]) -> None:
-    deadline = time.monotonic() + _ADMIN_MS / 1000
+    deadline = time.monotonic() + _KNOWN_WITHIN_SECONDS
     while True:
         unknown = set(names).difference(await admin.list_topics())
         if not unknown:
             return
         if time.monotonic() > deadline:
-            reason = f"made, but no broker that was asked knows it after {_ADMIN_MS // 1000} s"
+            reason = f"made, but no broker that was asked knows it after {_KNOWN_WITHIN_SECONDS:g} s"
             raise FarshoreError("create topic", ", ".join(sorted(unknown)), reason, retry=RetryClass.RETRY_SOON)
         await asyncio.sleep(_ASK_AGAIN_SECONDS)
 

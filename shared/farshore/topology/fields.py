@@ -44,6 +44,10 @@ SECRET_REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$"  # noqa: S105 - th
 SecretReference = Annotated[str, StringConstraints(pattern=SECRET_REFERENCE)]
 """Where a secret is: `env:NAME` or `file:/absolute/path`. The secret itself never stands in the file."""
 
+OPTIONAL_SECRET_REFERENCE = rf"^$|{SECRET_REFERENCE}"
+OptionalSecretReference = Annotated[str, StringConstraints(pattern=OPTIONAL_SECRET_REFERENCE)]
+"""The same, or nothing."""
+
 PREFIX = r"^([a-z0-9._-]+/)*$"
 Prefix = Annotated[str, StringConstraints(pattern=PREFIX)]
 """The beginning of repository names, whole path components, each ending with '/'."""
@@ -55,6 +59,7 @@ Platform = Annotated[str, StringConstraints(pattern=PLATFORM)]
 FORMS = {
     NAME: "a name is up to 31 lower-case letters, digits and '-', and begins with a letter",
     SECRET_REFERENCE: "write env:NAME or file:/path; the secret itself never stands in the file",
+    OPTIONAL_SECRET_REFERENCE: "write env:NAME or file:/path; the secret itself is never a setting",
     PREFIX: "a prefix is path components of lower-case letters, digits, '.', '_' and '-', each ending with '/'",
     PLATFORM: "a platform is os/architecture or os/architecture/variant, for instance linux/amd64",
 }

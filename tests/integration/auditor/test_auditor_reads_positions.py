@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 
 async def test_a_position_that_was_set_back_for_a_moment_is_found(kafka_bootstrap: str, unique: str) -> None:
-    await create_missing_topics(kafka_bootstrap)
+    await create_missing_topics(Bus(kafka_bootstrap))
     bus, group, place = Bus(kafka_bootstrap), f"farshore.{unique}", TopicPartition(EVENTS.name, 2)
     async with ExactlyOnceStep(bus, unique) as step:
         for offset in (5, 3, 8):

@@ -17,7 +17,8 @@ from farshore.bus.incarnation import topic_incarnation
 from farshore.bus.startup import wait_for_topics
 from farshore.bus.topics import ALL_TOPICS, EVENTS, READINESS, create_missing_topics
 from farshore.errors import FarshoreError, RetryClass
-from farshore.service import Service, read_settings
+from farshore.service import Service, Settings
+from farshore.settings import settings_from_environment
 from farshore.topology import Topology
 from farshore_cli.tools.kafka import Broker
 
@@ -50,15 +51,15 @@ async def partitions_of(bootstrap: str) -> dict[str, int]:
 
 async def test_missing_topics_are_made_with_their_partitions_and_only_once(empty: str) -> None:
     names = {topic.name for topic in ALL_TOPICS}
-    assert set(await create_missing_topics(empty)) == names
+    assert set(await create_missing_topics(Bus(empty))) == names
     assert await partitions_of(empty) == {topic.name: topic.partitions for topic in ALL_TOPICS}
-    assert await create_missing_topics(empty) == []
+    assert await create_missing_topics(Bus(empty)) == []
     await delete_topic(empty, READINESS.name)
-    assert await create_missing_topics(empty) == [READINESS.name]
+    assert await create_missing_topics(Bus(empty)) == [READINESS.name]
 
 
 async def test_topics_have_the_settings_that_the_design_names(empty: str) -> None:
-    await create_missing_topics(empty)
+    await create_missing_topics(Bus(empty))
     async with admin_of(empty) as admin:
 
         async def all_settings() -> dict[str, dict[str, str]] | None:
@@ -81,13 +82,13 @@ async def test_topics_have_the_settings_that_the_design_names(empty: str) -> Non
 
 
 async def test_services_that_start_at_the_same_time_dont_disturb_one_another(empty: str) -> None:
-    made = await asyncio.gather(*(create_missing_topics(empty) for _ in range(4)))
+    made = await asyncio.gather(*(create_missing_topics(Bus(empty)) for _ in range(4)))
     assert set().union(*made) == {topic.name for topic in ALL_TOPICS}
 
 
 async def test_a_refusal_is_reported_with_the_topic_and_kafkas_reason(empty: str) -> None:
     with pytest.raises(FarshoreError, match=r"create topic farshore\.\w+: .*[Rr]eplication") as caught:
-        await create_missing_topics(empty, replication_factor=3)
+        await create_missing_topics(Bus(empty, replication=3))
     assert caught.value.retry is RetryClass.OPERATOR
 
 
@@ -97,7 +98,8 @@ async def test_services_ask_for_the_replication_that_is_set(
     monkeypatch.setenv("FARSHORE_TOPOLOGY", str(tmp_path))
     monkeypatch.setenv("FARSHORE_KAFKA_BOOTSTRAP_SERVERS", empty)
     monkeypatch.setenv("FARSHORE_KAFKA_REPLICATION", "3")
-    bus = Service("farshore-tested", read_settings(), Topology.model_construct(version=1, sites={}, registries={})).bus
+    nothing = Topology.model_construct(version=1, sites={}, registries={})
+    bus = Service("farshore-tested", settings_from_environment(Settings), nothing).bus
     assert bus.replication == 3
     assert Bus(empty).replication == -1
     waiting = asyncio.create_task(wait_for_topics(bus, asyncio.Event()))
@@ -107,7 +109,7 @@ async def test_services_ask_for_the_replication_that_is_set(
 
 
 async def test_positions_are_read_although_a_broker_hangs(empty: str, silent_server: str) -> None:
-    await create_missing_topics(empty)
+    await create_missing_topics(Bus(empty))
     partition = TopicPartition(EVENTS.name, 0)
     assert await committed_positions(Bus(f"{silent_server},{empty}"), ["nobody"], partition) == {"nobody": None}
 
@@ -164,7 +166,7 @@ async def test_a_topic_that_isnt_there_has_no_incarnation_and_isnt_made(kafka_bo
 
 async def test_waiting_ends_with_the_topics_there(empty: str) -> None:
     assert await asyncio.wait_for(wait_for_topics(Bus(empty), asyncio.Event()), 30)
-    assert await create_missing_topics(empty) == []
+    assert await create_missing_topics(Bus(empty)) == []
 
 
 async def test_waiting_ends_when_kafka_comes(tmp_path: Path) -> None:

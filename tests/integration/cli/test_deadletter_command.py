@@ -43,7 +43,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture
 async def kafka(broker: Broker) -> AsyncIterator[str]:
     """Its address, with farshore's topics empty."""
-    await create_missing_topics(broker.bootstrap)
+    await create_missing_topics(Bus(broker.bootstrap))
     yield broker.bootstrap
     for topic in ALL_TOPICS:
         await delete_topic(broker.bootstrap, topic.name)

@@ -25,7 +25,7 @@ async def make_topic_again(world: World) -> None:
         await admin.close()
 
     async def created() -> bool:
-        return EVENTS.name in await create_missing_topics(world.bus.bootstrap_servers)
+        return EVENTS.name in await create_missing_topics(world.bus)
 
     await wait_until(created, 30, "the topic to be created again")
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from receiver_process import ReceiverProcess
 
+from farshore.bus.clients import Bus
 from farshore.bus.topics import create_missing_topics
 
 
 @pytest.fixture(scope="session")
 async def bootstrap(kafka_bootstrap: str) -> str:
     """The session's Kafka, with farshore's topics."""
-    await create_missing_topics(kafka_bootstrap)
+    await create_missing_topics(Bus(kafka_bootstrap))
     return kafka_bootstrap
 
 

@@ -13,6 +13,7 @@ from notifications import envelope, push
 from receiver_process import ReceiverProcess, post, records_of
 from waiting import wait_until
 
+from farshore.bus.clients import Bus
 from farshore.bus.topics import EVENTS, create_missing_topics
 from farshore.records.events import Event
 from farshore_cli.tools.kafka import Broker
@@ -83,7 +84,7 @@ async def test_while_kafka_is_away_the_answer_is_503_and_then_everything_arrives
 ) -> None:
     broker = Broker(tmp_path / "data", tmp_path / "kafka.log").start()
     try:
-        await create_missing_topics(broker.bootstrap)
+        await create_missing_topics(Bus(broker.bootstrap))
         async with ReceiverProcess(tmp_path / "receiver", broker.bootstrap, {unique: ""}) as receiver:
             bodies = [envelope(push(tag=f"v{number}")) for number in range(4)]
             assert (await post(receiver, unique, bodies[0])).status == 202
@@ -122,7 +123,7 @@ async def test_it_starts_without_kafka_and_answers_503_until_it_is_there(tmp_pat
         broker.prepare()
         broker.launch()
         await asyncio.to_thread(broker.wait_until_ready)
-        await create_missing_topics(broker.bootstrap)
+        await create_missing_topics(Bus(broker.bootstrap))
         await wait_until(receiver.answers, 30, "the receiver to be ready")
         assert (await post(receiver, unique, envelope(push()))).status == 202
     finally:
@@ -133,7 +134,7 @@ async def test_it_starts_without_kafka_and_answers_503_until_it_is_there(tmp_pat
 async def test_a_broker_that_hangs_gives_503_and_no_hang(tmp_path: Path, unique: str) -> None:
     broker = Broker(tmp_path / "data", tmp_path / "kafka.log").start()
     try:
-        await create_missing_topics(broker.bootstrap)
+        await create_missing_topics(Bus(broker.bootstrap))
         async with ReceiverProcess(tmp_path / "receiver", broker.bootstrap, {unique: ""}) as receiver:
             body = envelope(push(tag="v1"))
             assert broker.pid is not None

@@ -39,7 +39,7 @@ async def world(
             stack.callback(registry.stop)
             await registry.start()
             urls[site] = registry.url
-        await create_missing_topics(reconciler_broker.bootstrap)
+        await create_missing_topics(Bus(reconciler_broker.bootstrap))
         bus = Bus(reconciler_broker.bootstrap)
         producer = bus.producer()
         await producer.start()

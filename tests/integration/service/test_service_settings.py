@@ -107,7 +107,7 @@ def test_an_address_that_is_taken_is_a_wrong_setting(service: str, tmp_path: Pat
     (tmp_path / "token").write_text("a-token-of-the-tests\n")
     text = topology_text({"main": ""}, tokens={"main": f"file:{tmp_path}/token"})
     environ = {
-        "FARSHORE_TOPOLOGY": topology_file(tmp_path, text),
+        "FARSHORE_TOPOLOGY": topology_file(tmp_path, text.replace("env:NONE", f"file:{tmp_path}/token")),
         "FARSHORE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "FARSHORE_LISTEN": f"192.0.2.1:{port}",  # TEST-NET-1: no address of any host
     }
@@ -122,5 +122,23 @@ def test_a_missing_secret_is_a_wrong_setting(tmp_path: Path, kafka_bootstrap: st
     environ = {"FARSHORE_TOPOLOGY": topology_file(tmp_path), "FARSHORE_KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap}
     ended = start("farshore_coalescer", tmp_path, environ)
     assert ended.returncode == EX_CONFIG, ended.stderr
-    assert "read secret env:NONE: the variable is not set" in ended.stderr
+    assert "read secret env:NONE of sites.nyc.ontap.password: the variable is not set" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    environ = {
+        "FARSHORE_TOPOLOGY": topology_file(tmp_path),
+        "FARSHORE_KAFKA_REPLICATION": "0",
+        "FARSHORE_KAFKA_CA_FILE": "/none",
+        "FARSHORE_RECEIVER_WORKERS": "none",
+    }
+    line = the_line(start("farshore_receiver", tmp_path, environ), "farshore_receiver")
+    for name in (
+        "FARSHORE_KAFKA_BOOTSTRAP_SERVERS",
+        "FARSHORE_KAFKA_REPLICATION",
+        "FARSHORE_KAFKA_CA_FILE",
+        "FARSHORE_RECEIVER_WORKERS",
+        "registries.main.notifications.tokens",
+    ):
+        assert line.count(f"{name}: ") == 1, line

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from waiting import wait_until
 
+from farshore.bus.clients import Bus
 from farshore.bus.topics import ALL_TOPICS, create_missing_topics
 from farshore_cli.tools.kafka import Broker, Cluster, ask_cluster
 
@@ -44,7 +45,7 @@ async def test_writing_goes_on_when_one_node_of_three_is_killed_and_it_can_come_
 ) -> None:
     with Cluster(tmp_path / "data", tmp_path / "log") as cluster:
         first, second, _ = cluster.brokers
-        assert len(await create_missing_topics(cluster.bootstrap, replication_factor=3)) == len(ALL_TOPICS)
+        assert len(await create_missing_topics(Bus(cluster.bootstrap, replication=3))) == len(ALL_TOPICS)
         admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
         await admin.start()
         await wait_until(

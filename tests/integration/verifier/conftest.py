@@ -90,7 +90,7 @@ async def world(
         topology = folder / "topology.yaml"
         topology.write_text(topology_text(urls))
         bus = Bus(own_broker.bootstrap)
-        await create_missing_topics(own_broker.bootstrap)
+        await create_missing_topics(Bus(own_broker.bootstrap))
         producer = bus.producer()
         await producer.start()
         stack.push_async_callback(producer.stop)

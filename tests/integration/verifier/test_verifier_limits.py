@@ -69,7 +69,7 @@ class Away(SiteVerifier):
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def producer(own_broker: Broker) -> AsyncIterator[AIOKafkaProducer]:
-    await create_missing_topics(own_broker.bootstrap)
+    await create_missing_topics(Bus(own_broker.bootstrap))
     started = Bus(own_broker.bootstrap).producer()
     await started.start()
     yield started

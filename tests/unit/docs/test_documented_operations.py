@@ -11,6 +11,7 @@ import pytest
 from documents import DOCS, ROOT, documents, rows, section
 from pydantic_settings import BaseSettings
 
+from farshore.bus.access_settings import AccessSettings
 from farshore.bus.topics import ALL_TOPICS, DAY_MS
 from farshore.service import Settings
 from farshore.topology.model import Batching, Cluster
@@ -107,6 +108,7 @@ def test_the_variables_are_those_that_the_code_reads() -> None:
     in_code = {
         *variables_in_code(),
         *(f"FARSHORE_{name.upper()}" for name in Settings.model_fields),
+        *(f"FARSHORE_KAFKA_{name.upper()}" for name in AccessSettings.model_fields),
         *(f"FARSHORE_RECEIVER_{name.upper()}" for name in ReceiverSettings.model_fields),
         *(f"FARSHORE_RECONCILER_{name.upper()}" for name in ReconcilerSettings.model_fields),
         *(f"FARSHORE_VERIFIER_{name.upper()}" for name in VerifierSettings.model_fields),
@@ -120,6 +122,7 @@ def test_the_variables_are_those_that_the_code_reads() -> None:
     ("settings", "prefix"),
     [
         (Settings, "FARSHORE_"),
+        (AccessSettings, "FARSHORE_KAFKA_"),
         (ReceiverSettings, "FARSHORE_RECEIVER_"),
         (ReconcilerSettings, "FARSHORE_RECONCILER_"),
         (VerifierSettings, "FARSHORE_VERIFIER_"),
@@ -132,8 +135,10 @@ def test_the_defaults_are_those_of_the_code(settings: type[BaseSettings], prefix
         said = told[f"{prefix}{name.upper()}"][0].strip("`")
         if field.is_required():
             assert said == "none, required"
-        elif isinstance(field.default, str | bool | Path):
-            assert said == (str(field.default).lower() or "none")
+        elif isinstance(field.default, bool):
+            assert said == str(field.default).lower()
+        elif isinstance(field.default, str | Path):
+            assert said == (str(field.default) or "none")
         else:
             assert float(said) == field.default
 

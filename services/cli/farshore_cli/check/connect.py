@@ -6,9 +6,10 @@ from dataclasses import replace
 from functools import partial
 
 import aiohttp
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from farshore.bus.clients import Bus
+from farshore.bus.refusals import KafkaRefusedError
 from farshore.bus.topics import ALL_TOPICS
 from farshore.errors import ConfigurationError, FarshoreError
 from farshore.ontap import OntapCluster
@@ -19,11 +20,11 @@ from farshore_cli.check.finding import Finding
 _TIMEOUT_SECONDS = 10.0
 
 
-async def check_endpoints(topology: Topology, bootstrap_servers: str | None) -> list[Finding]:
+async def check_endpoints(topology: Topology, bus: Bus | None) -> list[Finding]:
     """Everything at once, in the order of the topology; Kafka only where its address is given."""
     checks: list[Awaitable[list[Finding]]] = []
-    if bootstrap_servers is not None:
-        checks.append(_kafka(bootstrap_servers))
+    if bus is not None:
+        checks.append(_kafka(bus))
     checks += [_cluster(topology, name, site) for name, site in topology.sites.items()]
     checks += [_tokens(name, registry) for name, registry in topology.registries.items()]
     checks += [_registry(name, place) for name, registry in topology.registries.items() for place in _places(registry)]
@@ -43,14 +44,17 @@ async def _finding(what: str, ask: Callable[[], Awaitable[str]]) -> Finding:
         return Finding.of(what, error)
 
 
-async def _kafka(bootstrap_servers: str) -> list[Finding]:
-    what = f"Kafka {bootstrap_servers}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=int(_TIMEOUT_SECONDS * 1000))
+async def _kafka(bus: Bus) -> list[Finding]:
+    what = f"Kafka {bus.bootstrap_servers}"
+    admin = bus.admin(timeout_ms=int(_TIMEOUT_SECONDS * 1000))
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             await admin.start()
             present = set(await admin.list_topics())
     except (KafkaError, OSError, TimeoutError) as error:
+        refusal = error if isinstance(error, KafkaRefusedError) else await bus.refusal()
+        if refusal is not None:
+            return [Finding(refusal.subject, refusal.reason, refusal.hint)]
         return [Finding(what, _why_kafka(error), "start it, or correct the address and the firewall between")]
     finally:
         await admin.close()

@@ -12,6 +12,7 @@ from farshore.topology import TopologyError, load_topology
 from farshore_cli import exit_codes
 from farshore_cli.check.connect import check_endpoints
 from farshore_cli.check.finding import Finding, findings_json, findings_table
+from farshore_cli.commands.kafka import kafka_bus
 from farshore_cli.commands.options import Output, table_console
 
 
@@ -38,7 +39,7 @@ def check(
     summary = f"sites: {', '.join(loaded.sites)}; registries: {', '.join(loaded.registries)}"
     findings = [Finding(f"topology {topology}", detail=summary)]
     if connect:
-        findings += asyncio.run(check_endpoints(loaded, kafka))
+        findings += asyncio.run(check_endpoints(loaded, kafka_bus(kafka, "farshore-check") if kafka else None))
     _show(console, output, topology, findings)
     raise typer.Exit(exit_codes.OK if all(finding.ok for finding in findings) else exit_codes.FAILED)
 

@@ -23,6 +23,7 @@ from farshore.secrets import read_secret
 from farshore.topology import load_topology
 from farshore.topology.fields import parse_duration
 from farshore_cli import exit_codes
+from farshore_cli.commands.kafka import kafka_bus
 from farshore_cli.commands.options import Kafka, Output
 from farshore_cli.deadletters import rows, tell, whole
 from farshore_cli.deadletters.choose import Filter
@@ -64,7 +65,7 @@ def list_letters(
 ) -> None:
     """List dead letters, oldest first, each with its offset, its reason and whether it was sent back."""
     chosen = Filter(service, code, registry, site, _earliest(since))
-    bus = Bus(kafka)
+    bus = kafka_bus(kafka, "farshore-deadletter")
 
     def row(entry: Entry, *, sent_back: bool) -> str:
         if output is Output.JSON:
@@ -95,7 +96,7 @@ def show(
     output: Annotated[ShowOutput, typer.Option(help="For people or for programs.")] = ShowOutput.TEXT,
 ) -> None:
     """Show a dead letter with all that it holds. Exit code 1: there is none at OFFSET."""
-    bus = Bus(kafka)
+    bus = kafka_bus(kafka, "farshore-deadletter")
 
     async def work() -> int:
         async with failures_of(bus, "read dead letters from"), open_dead_letters(bus) as reader:
@@ -148,7 +149,7 @@ def redrive(
         raise typer.BadParameter("filters go with --all")
     if receiver is not None and not receiver.startswith(("http://", "https://")):
         raise typer.BadParameter("a URL begins with http:// or https://", param_hint="--receiver")
-    bus = Bus(kafka)
+    bus = kafka_bus(kafka, "farshore-deadletter")
     wanted = Wanted(frozenset(offsets) if offsets else None, chosen, force=force)
 
     async def work() -> int:

@@ -14,6 +14,7 @@ from farshore.errors import ConfigurationError, FarshoreError
 from farshore.records.fences import LONGEST_SECONDS
 from farshore.topology import load_topology
 from farshore_cli import exit_codes
+from farshore_cli.commands.kafka import kafka_bus
 from farshore_cli.commands.options import Kafka, Output, Replication, TopologyFile, seconds_of, table_console
 from farshore_cli.commands.running import Interruption, run_until_interrupted
 from farshore_cli.fences.find import Standing, fences_up
@@ -46,7 +47,7 @@ def fence(
     124: the command was ended, because the fence's time was over.
     """
     names = list(load_topology(topology).registries)
-    bus = Bus(kafka, "farshore-fence", replication=replication)
+    bus = kafka_bus(kafka, "farshore-fence", replication)
     if registry is not None and registry not in names:
         raise typer.BadParameter(f"{registry} is no registry of the topology; there are: {', '.join(names)}")
     if (lift and command) or (only is not None and not lift):
@@ -55,7 +56,7 @@ def fence(
         raise typer.BadParameter("a fence lasts between 4 seconds and a day", param_hint="--for")
 
     async def work(interruption: Interruption) -> int:
-        await create_missing_topics(bus.bootstrap_servers, replication_factor=bus.replication)
+        await create_missing_topics(bus)
         if registry is None:
             return await _list(bus, names, output)
         if lift:

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from farshore.bus.clients import Bus
 from farshore.errors import ConfigurationError, FarshoreError
 from farshore.topology import Topology, load_topology
 from farshore_cli import exit_codes
+from farshore_cli.commands.kafka import kafka_bus
 from farshore_cli.commands.options import Kafka, Output, Replication, TopologyFile, seconds_of, table_console
 from farshore_cli.commands.running import Interruption, run_until_interrupted, unless_interrupted
 from farshore_reconciler.limits import DEFAULT_LIMIT, DeletionLimit
@@ -66,7 +66,7 @@ def reconcile(
     loaded = load_topology(topology)
     names = _registries(loaded, registries or [])
     options = Options(grace, dry_run, _sites(loaded, site or []), sample, max_deletions)
-    reconciler = Reconciler(Bus(kafka, "farshore-reconcile", replication=replication), loaded, options)
+    reconciler = Reconciler(kafka_bus(kafka, "farshore-reconcile", replication), loaded, options)
 
     async def once() -> int:
         try:

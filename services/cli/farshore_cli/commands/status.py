@@ -12,9 +12,10 @@ from rich.text import Text
 
 from farshore.bus.clients import Bus
 from farshore.bus.failures import KAFKA_FAILURES
-from farshore.errors import FarshoreError
+from farshore.errors import ConfigurationError, FarshoreError
 from farshore.topology import Relationship, load_topology
 from farshore_cli import exit_codes
+from farshore_cli.commands.kafka import kafka_bus
 from farshore_cli.commands.options import Kafka, Output, TopologyFile, seconds_of, table_console
 from farshore_cli.hops.ask import ask_coalescers
 from farshore_cli.hops.hop import HEADINGS, Hop, Lag, Traffic, all_known, hops_of
@@ -41,7 +42,7 @@ def status(
     """
     model = load_topology(topology)
     hops, problems = asyncio.run(
-        _look(Bus(kafka, "farshore-status"), model.all_relationships(), coalescer or [], within)
+        _look(kafka_bus(kafka, "farshore-status"), model.all_relationships(), coalescer or [], within)
     )
     if output is Output.JSON:
         told = {"hops": [hop.as_json() for hop in hops], "within_seconds": within, "unknown": problems}
@@ -63,6 +64,8 @@ async def _look(
         async with asyncio.timeout(_KAFKA_SECONDS):
             lags = await read_lags(bus, relationships)
             traffic = await read_traffic(bus, within)
+    except ConfigurationError:
+        raise
     except (FarshoreError, *KAFKA_FAILURES) as error:
         problems.append(f"Kafka: {str(error) or type(error).__name__}")
     return hops_of(relationships, lags, traffic, said), problems

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from farshore.bus.clients import Bus
 from farshore.bus.end_of_log import end_of_log
@@ -28,6 +27,8 @@ async def failures_of(bus: Bus, doing: str) -> AsyncIterator[None]:
     try:
         yield
     except BrokenPipeError:  # of the command's own output, as with `| head`
+        raise
+    except ConfigurationError:
         raise
     except KAFKA_FAILURES as error:
         reason = str(error) or type(error).__name__
@@ -94,7 +95,7 @@ async def open_dead_letters(bus: Bus, *, to_the_very_end: bool = False) -> Async
 
 
 async def _check_topic(bus: Bus) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bus.addresses(), request_timeout_ms=_REQUEST_MS)
+    admin = bus.admin(timeout_ms=_REQUEST_MS)
     try:
         await admin.start()
         if DEADLETTER.name not in await admin.list_topics():

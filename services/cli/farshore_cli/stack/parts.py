@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from farshore.bus.access_settings import AccessSettings
+from farshore.bus.access_settings import variable as access_variable
 from farshore_cli.stack.layout import APART, ONTAP_USER, SCALED_SERVICES, SITES, Layout, SitePlan, instance_names
 from farshore_cli.stack.ports import RECEIVER_MANAGEMENT, Ports
 from farshore_cli.stack.probes import http_answers, kafka_serves
@@ -80,6 +82,8 @@ class Parts:
             _python(f"farshore_{service}"),
             http_answers(self.ports.url(name) + "/readyz"),
             environ={
+                # what the user's shell holds is for another Kafka: the stack's own has neither TLS nor login
+                **{access_variable(field): "" for field in AccessSettings.model_fields},
                 "FARSHORE_TOPOLOGY": str(self.layout.topology_file),
                 "FARSHORE_KAFKA_BOOTSTRAP_SERVERS": self.ports.kafka,
                 "FARSHORE_LISTEN": self.ports.address(name),

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 
+from farshore.bus.clients import Bus
 from farshore.bus.topics import create_missing_topics
 from farshore.errors import FarshoreError, RetryClass
 from farshore.topology import Topology, parse_topology
@@ -75,7 +76,7 @@ class Stack:
         self._write_configuration()
         kafka = [] if self.ports.other_kafka else [await asyncio.to_thread(self._prepare_kafka)]
         await self._supervisor.start(*kafka, *(self._cluster(site) for site in SITES))
-        await create_missing_topics(self.bootstrap_servers)
+        await create_missing_topics(Bus(self.bootstrap_servers))
         await make_storage(self.topology, _STORAGE_WITHIN_SECONDS)
         await self._wait_for_exports()
         # at the end the registries go before the receiver, so that it gets what they still have to tell

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from farshore.service import settings_from_environment
+from farshore.settings import settings_from_environment
 from farshore.topology.fields import ListenAddress, Name
 from farshore_edge.runtime import Runtime
 
