@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from farshore.errors import ConfigurationError
+from farshore.secrets import read_secret
 from farshore.telemetry.logs import event
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,12 @@ class Reread(Generic[T]):
 
     def _look(self) -> list[tuple[int, int, int] | None]:
         return [_signature(path) for path in self._paths]
+
+
+def kept_secret(reference: str, *, setting: str) -> Reread[str]:
+    """The secret behind `reference`; one in a file is read again when that changes."""
+    kind, _, place = reference.partition(":")
+    return Reread([Path(place)] if kind == "file" else [], lambda: read_secret(reference, setting=setting))
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

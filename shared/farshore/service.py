@@ -32,6 +32,7 @@ from farshore.bus.topics import possible_replication
 from farshore.errors import ConfigurationError
 from farshore.settings import Collected, settings_from_environment
 from farshore.telemetry import event
+from farshore.telemetry.collector_files import check_collector_files
 from farshore.telemetry.metrics import metrics_app
 from farshore.telemetry.start import start_telemetry, stop_telemetry
 from farshore.topology import Topology, load_topology
@@ -168,6 +169,7 @@ def _configured(
 ) -> tuple[AnySettings, Topology]:
     """Settings and topology; raises ConfigurationError for all that is wrong, also what was collected before."""
     settings = collected.get(lambda: settings_from_environment(kind))
+    collected.get(check_collector_files)
     if own_settings:
         collected.get(own_settings)
     path = os.environ.get("FARSHORE_TOPOLOGY")  # known also where another setting is wrong

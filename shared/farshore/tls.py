@@ -7,6 +7,11 @@ from typing import Any, NamedTuple
 from farshore.errors import ConfigurationError
 from farshore.reread import Reread
 
+OTHER_NAME = (62, 64)
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+_EXPIRED, _NOT_YET = OUT_OF_TIME = (10, 9)
+_UNKNOWN_CA = (2, 18, 19, 20, 21)
+
 
 class FileSetting(NamedTuple):
     """A file, and what the setting that names it is called: errors have to say it."""
@@ -78,3 +83,30 @@ def _text(file: FileSetting, holds: str) -> str:
 
 def _wrong(file: FileSetting, reason: str, hint: str) -> ConfigurationError:
     return ConfigurationError("read", f"{file.path} of {file.setting}", reason, hint=hint)
+
+
+def why_not_trusted(error: Exception) -> str:
+    """The reason for which a server's certificate isn't accepted."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not accepted"
+    match error.verify_code:
+        case code if code == _EXPIRED:
+            return "the server's certificate, or its CA's, has expired"
+        case code if code == _NOT_YET:
+            return "the server's certificate, or its CA's, is not valid yet"
+        case code if code in OTHER_NAME:
+            return "the server's certificate is for another host"
+        case code if code in _UNKNOWN_CA:
+            return "the server's certificate is of no CA that is known here"
+        case _:
+            return f"the server's certificate is not accepted: {error.verify_message}"
+
+
+def what_helps(error: Exception, ca_file: str) -> str:
+    """What to do when a server's certificate isn't accepted; `ca_file` is what the setting of its CA is called."""
+    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else None
+    if code in OUT_OF_TIME:
+        return "renew it, or correct this host's clock"
+    if code in OTHER_NAME:
+        return "write the url as the certificate names the host"
+    return f"set {ca_file} to the PEM file of the CA that signed it"

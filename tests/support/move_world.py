@@ -86,7 +86,7 @@ class MoveWorld:
     # --- starting
 
     async def start(self) -> None:
-        await create_missing_topics(self.broker.bootstrap)
+        await create_missing_topics(self.bus)
         topology = self.topology
         outcome = await execute(topology, lambda world: plan(topology, world, 1 << 30), Watching(), 60)
         assert outcome_code(outcome) == 0, (outcome.failures, outcome.plan)

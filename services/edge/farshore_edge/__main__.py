@@ -42,8 +42,9 @@ def _run_agent() -> None:
     # here, since rendering can do without a second of imports
     from farshore.service import plain_main
     from farshore_edge.agent.run import run
+    from farshore_edge.agent.settings import read_edge_settings
 
-    plain_main("farshore-edge", run)()
+    plain_main("farshore-edge", run, own_settings=read_edge_settings)()
 
 
 def _parser() -> argparse.ArgumentParser:

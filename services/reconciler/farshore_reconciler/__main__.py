@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from farshore.bus.startup import wait_for_topics
 from farshore.errors import FarshoreError
 from farshore.follow_topology import follow_topology
+from farshore.registry.access import check_ca_files
 from farshore.service import Service, serve_http, service_main
 from farshore.telemetry import event
 from farshore.together import together
@@ -45,7 +46,7 @@ def _log_failure(error: FarshoreError) -> None:
     event(log, logging.WARNING, "a run was given up", reason=str(error))
 
 
-main = service_main("farshore-reconciler", run, own_settings=read_reconciler_settings)
+main = service_main("farshore-reconciler", run, own_settings=read_reconciler_settings, needs=check_ca_files)
 
 if __name__ == "__main__":
     main()

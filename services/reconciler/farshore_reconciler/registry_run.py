@@ -67,8 +67,10 @@ class RegistryRun:
 
     async def client(self, site: str) -> RegistryClient:
         """A client of the registry at `site`."""
-        url, timeout = str(self._registry.url_at(site)), self._registry.verification.timeout
-        client = RegistryClient(url, timeout_seconds=timeout)
+        place, timeout = self._registry.place_at(site), self._registry.verification.timeout
+        if place is None:
+            raise ValueError(f"{self.name} is not at {site}")
+        client = RegistryClient(place.url, timeout_seconds=timeout, ca_file=place.ca_file)
         return await self._resources.enter_async_context(client)
 
     async def look(self) -> None:

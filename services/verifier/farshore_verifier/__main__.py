@@ -12,7 +12,9 @@ from farshore.bus.startup import wait_for_topics
 from farshore.bus.topics import ARRIVALS, READINESS
 from farshore.follow_topology import follow_topology
 from farshore.registry import MountedRegistry, RegistryClient, Storage
+from farshore.registry.access import check_ca_files
 from farshore.service import Service, serve_http, service_main
+from farshore.settings import Collected
 from farshore.together import together
 from farshore.topology import Topology
 from farshore_verifier.dirty import SnapshotRequests
@@ -69,15 +71,15 @@ async def _site(
     ready_within = {}
     for registry_name, registry in service.topology.registries.items():
         # of a primary too: the coalescer may know already that it is a replica by now
-        url = registry.url_at(name)
-        if url is None:
+        place = registry.place_at(name)
+        if place is None:
             continue
         timeout = registry.verification.timeout
         storage = mounts.get(f"{registry_name}.{name}")
         content = (
             MountedRegistry(storage, timeout_seconds=timeout)
             if storage is not None
-            else RegistryClient(url, timeout_seconds=timeout)
+            else RegistryClient(place.url, timeout_seconds=timeout, ca_file=place.ca_file)
         )
         await resources.enter_async_context(content)
         verifiers[registry_name] = SiteVerifier(content, registry.verification)
@@ -94,11 +96,14 @@ async def _site(
     )
 
 
-def _check_mounts(topology: Topology) -> None:
-    read_verifier_settings().storages(topology)
+def _check_needs(topology: Topology) -> None:
+    collected = Collected()
+    collected.get(lambda: read_verifier_settings().storages(topology))
+    collected.get(lambda: check_ca_files(topology))
+    collected.raise_if_any()
 
 
-main = service_main("farshore-verifier", run, own_settings=read_verifier_settings, needs=_check_mounts)
+main = service_main("farshore-verifier", run, own_settings=read_verifier_settings, needs=_check_needs)
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
@@ -14,8 +13,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from farshore.bus.access_settings import AccessSettings, variable
 from farshore.bus.oauth import TokenEndpoint, TokenProvider, heed_refused_tokens
 from farshore.bus.refusals import KafkaRefusedError, refusal_of
-from farshore.reread import Reread
-from farshore.secrets import read_secret
+from farshore.reread import Reread, kept_secret
 from farshore.tls import FileSetting, client_context
 
 _LOOK_SECONDS = 2.0
@@ -169,8 +167,7 @@ def _secret(settings: AccessSettings, field: str) -> Reread[str] | None:
     reference: str = getattr(settings, field)
     if not reference:
         return None
-    kind, _, place = reference.partition(":")
-    return Reread([Path(place)] if kind == "file" else [], lambda: read_secret(reference, setting=variable(field)))
+    return kept_secret(reference, setting=variable(field))
 
 
 def _token_provider(settings: AccessSettings) -> TokenProvider:

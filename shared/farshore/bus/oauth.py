@@ -17,8 +17,9 @@ from aiokafka.conn import OAuthAuthenticator
 from aiokafka.errors import KafkaConnectionError
 
 from farshore.bus.access_settings import AccessSettings, variable
-from farshore.bus.refusals import KafkaRefusedError, why_not_trusted
+from farshore.bus.refusals import KafkaRefusedError
 from farshore.reread import Reread
+from farshore.tls import why_not_trusted
 
 _SECONDS = 4.0
 _LARGEST_ANSWER_BYTES = 256 * 1024

@@ -11,11 +11,7 @@ from aiokafka.errors import (
 
 from farshore.bus.access_settings import AccessSettings, variable
 from farshore.errors import ConfigurationError
-
-_OTHER_NAME = (62, 64)
-"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
-_EXPIRED, _NOT_YET = 10, 9
-_UNKNOWN_CA = (2, 18, 19, 20, 21)
+from farshore.tls import OTHER_NAME, OUT_OF_TIME, why_not_trusted
 
 
 class KafkaRefusedError(ConfigurationError, KafkaConnectionError):  # type: ignore[misc]  # aiokafka has no types
@@ -36,23 +32,6 @@ def refusal_of(error: BaseException, address: str, settings: AccessSettings) -> 
             field, reason, hint = found
             return KafkaRefusedError("connect to", f"Kafka {address} with {variable(field)}", reason, hint=hint)
     return None
-
-
-def why_not_trusted(error: Exception) -> str:
-    """The reason for which a server's certificate isn't accepted."""
-    if not isinstance(error, ssl.SSLCertVerificationError):
-        return "its certificate is not accepted"
-    match error.verify_code:
-        case code if code == _EXPIRED:
-            return "the server's certificate, or its CA's, has expired"
-        case code if code == _NOT_YET:
-            return "the server's certificate, or its CA's, is not valid yet"
-        case code if code in _OTHER_NAME:
-            return "the server's certificate is for another host"
-        case code if code in _UNKNOWN_CA:
-            return "the server's certificate is of no CA that is known here"
-        case _:
-            return f"the server's certificate is not accepted: {error.verify_message}"
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
@@ -81,9 +60,9 @@ def _setting_of(error: BaseException, settings: AccessSettings) -> tuple[str, st
 
 def _untrusted(error: ssl.SSLCertVerificationError) -> tuple[str, str, str]:
     reason = why_not_trusted(error)
-    if error.verify_code in (_EXPIRED, _NOT_YET):
+    if error.verify_code in OUT_OF_TIME:
         return "bootstrap_servers", reason, "renew it, or correct this host's clock"
-    if error.verify_code in _OTHER_NAME:
+    if error.verify_code in OTHER_NAME:
         hint = "name brokers, here and in advertised.listeners, as their certificates do"
         return "bootstrap_servers", reason, hint
     return "ca_file", reason, "set it to the PEM file of the CA that signed the brokers' certificates"

@@ -13,7 +13,7 @@ from farshore.ontap import parse
 from farshore.ontap.connection import Change, Connection, Params, Reply
 from farshore.ontap.errors import Call, OntapError, classify, hint_for
 from farshore.ontap.model import Job, JobState
-from farshore.secrets import read_secret
+from farshore.reread import kept_secret
 from farshore.topology import Cluster
 from farshore.workers import Workers
 
@@ -38,7 +38,7 @@ class Calls:
         self._workers: Workers[Connection] | None = None
 
     async def __aenter__(self) -> Self:
-        password = read_secret(self.settings.password)
+        password = kept_secret(self.settings.password, setting=f"sites.{self.site}.ontap.password")
         self._workers = Workers(
             self.site,
             self.settings.max_requests,

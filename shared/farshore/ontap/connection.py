@@ -21,6 +21,7 @@ from urllib3.util.retry import Retry
 from farshore.errors import RetryClass
 from farshore.ontap.errors import Call, OntapError, classify, hint_for
 from farshore.ontap.parse import code_of
+from farshore.tls import what_helps, why_not_trusted
 from farshore.topology import Cluster
 
 Params = Mapping[str, str | int]
@@ -48,16 +49,21 @@ class Reply:
 
 
 class Connection:
-    """Blocking and for one thread. Errors are OntapError with the class of `farshore.ontap.errors`."""
+    """Blocking and for one thread. `password` is asked for each request.
 
-    def __init__(self, site: str, settings: Cluster, password: str) -> None:
+    Errors are OntapError with the class of `farshore.ontap.errors`.
+    """
+
+    def __init__(self, site: str, settings: Cluster, password: Callable[[], str]) -> None:
         address = urlsplit(settings.url)
+        self._site = site
         self._place = f"at {site}"
+        self._password = password
         self._replies: list[requests.Response] = []
         self._host = HostConnection(
             address.hostname or "",
             username=settings.username,
-            password=password,
+            password=password(),
             verify=settings.ca_file or _system_certificates(),
             scheme=address.scheme,
             port=address.port or (443 if address.scheme == "https" else 80),
@@ -91,6 +97,7 @@ class Connection:
         """Have the library carry out `act`, which gets the connection to use. Not repeated: where no reply came, the
         error is `ambiguous` unless the request can't have left."""
         self._replies.clear()
+        self._log_in()
         try:
             act(self._host)
         except NetAppRestError as error:
@@ -113,6 +120,7 @@ class Connection:
         body: Mapping[str, object] | None,
     ) -> Reply:
         """A change word for word, in place of what the library would make of it; else as `change`."""
+        self._log_in()
         try:
             reply = self._host.session.request(method, f"{self._host.origin}/api{path}", json=body)
             reply.raise_for_status()
@@ -125,6 +133,7 @@ class Connection:
         self._host.session.close()
 
     def _get(self, operation: str, subject: str, url: str, params: Params) -> dict[str, Any]:
+        self._log_in()
         try:
             try:
                 reply = self._host.session.get(url, params=params)
@@ -137,6 +146,10 @@ class Connection:
             return _json(reply)
         except requests.RequestException as error:
             raise self._failure(operation, subject, Call.READ, error) from error
+
+    def _log_in(self) -> None:
+        """With the password as it is now: it may be exchanged."""
+        self._host.password = self._password()
 
     def _keep(self, reply: requests.Response, **_options: object) -> None:
         self._replies[:] = [reply]
@@ -152,15 +165,18 @@ class Connection:
             detail = _json(reply).get("error", {})
             code = code_of(detail.get("code"))
             message = detail.get("message") or f"HTTP {status} {reply.reason}"
-        untrusted = isinstance(error, requests.exceptions.SSLError)
-        retry = RetryClass.OPERATOR if untrusted else classify(call, code, status, message)
+        untrusted = _certificate_error(error)
+        no_tls = isinstance(error, requests.exceptions.SSLError)
+        retry = RetryClass.OPERATOR if no_tls else classify(call, code, status, message)
         lost = not _never_sent(error) if status is None else status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return OntapError(
             operation,
             f"{subject} {self._place}",
             message if code is None else f"{message} [{code}]",
             retry=retry,
-            hint=hint_for(retry, code, message),
+            hint=what_helps(untrusted, f"sites.{self._site}.ontap.ca_file")
+            if untrusted
+            else hint_for(retry, code, message),
             code=code,
             http_status=status,
             ambiguous=call is not Call.READ and lost,
@@ -189,6 +205,19 @@ def _json(reply: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
+def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """Why the cluster's certificate isn't accepted; requests and urllib3 hide it in arguments and causes."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error
+        error = getattr(error, "reason", None) if isinstance(error, MaxRetryError) else error.__cause__ or _first(error)
+    return None
+
+
+def _first(error: BaseException) -> BaseException | None:
+    return error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
+
+
 def _was_cut(error: requests.ConnectionError) -> bool:
     return bool(error.args) and isinstance(error.args[0], ProtocolError)
 
@@ -207,8 +236,10 @@ def _reason(error: requests.RequestException) -> str:
         return "no connection within the time-out"
     if isinstance(error, requests.Timeout):
         return "no answer within the time-out"
+    if untrusted := _certificate_error(error):
+        return why_not_trusted(untrusted)
     if isinstance(error, requests.exceptions.SSLError):
-        return f"TLS failed: {error}"
+        return "TLS failed: is it https there?"
     if _never_sent(error):
         return "connection refused or host not found"
     return "the connection broke before the answer"

@@ -9,6 +9,7 @@ from yarl import URL
 
 from farshore.registry.errors import ContentNotFoundError, RegistryAnsweredError, TimedOutError, UnreachableError
 from farshore.registry.retry_after import retry_after_seconds
+from farshore.tls import what_helps, why_not_trusted
 
 MAX_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -41,8 +42,9 @@ def longest_seconds(silence: float, expected_bytes: int | None) -> float | None:
 def not_connected(subject: str, error: OSError) -> UnreachableError:
     """There is no connection, for the reason that the system or TLS gives."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = f"its certificate isn't trusted ({error.verify_message})"
-    elif isinstance(error, ssl.SSLError):
+        hint = what_helps(error, "ca_file, beside this url in the topology,")
+        return UnreachableError(subject, why_not_trusted(error), hint=hint)
+    if isinstance(error, ssl.SSLError):
         reason = f"TLS failed ({error.reason})"
     elif isinstance(error, TimeoutError):
         reason = "no connection within the time-out"

@@ -35,6 +35,7 @@ from farshore.registry.answers import (
 )
 from farshore.registry.errors import RegistryAnsweredError, UnreachableError
 from farshore.registry.hashing import HEADERS, BlobHasher
+from farshore.tls import FileSetting, client_context
 
 MAX_MANIFEST_BYTES = 8 * 1024 * 1024
 """Registries must take manifests of 4 MiB (OCI distribution 1.1, "Pushing manifests"); larger than this is refused."""
@@ -79,7 +80,7 @@ class RegistryClient:
         self._hasher: BlobHasher | None = None
 
     async def __aenter__(self) -> Self:
-        tls = ssl.create_default_context(cafile=self._ca_file) if self._base.scheme == "https" else None
+        tls = self._tls() if self._base.scheme == "https" else None
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=tls or True),
             timeout=aiohttp.ClientTimeout(
@@ -91,6 +92,9 @@ class RegistryClient:
         )
         self._hasher = BlobHasher(self._base, tls, self._timeout, self._restraint)
         return self
+
+    def _tls(self) -> ssl.SSLContext:
+        return client_context(FileSetting(f"the CA of {self._base}", self._ca_file) if self._ca_file else None)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

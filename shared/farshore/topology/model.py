@@ -76,6 +76,8 @@ class Edge(_Part):
     """PEM file with the edge's certificate and those between it and its CA; without it clients talk plain HTTP."""
     certificate_key: str | None = None
     """PEM file with the certificate's private key, for nginx to read."""
+    certificate_ca_file: str | None = None
+    """CA bundle that farshore's commands check the edge's certificate against; the system's when left out."""
     ca_file: str | None = None
     """CA bundle that registries behind `https://` are checked against; the edge's `--ca-file` when left out."""
 
@@ -108,6 +110,8 @@ class Place(_Part):
     """The ONTAP volume that holds the registry's content there."""
     url: HttpUrl
     """The registry's own address there, never the edge's: verification must not fall through to another site."""
+    ca_file: str | None = None
+    """CA bundle that farshore's services check the certificate of `url` against; the system's when left out."""
 
 
 class Primary(Place):
@@ -209,12 +213,14 @@ class Registry(_Part):
         """The replica at `site`, if there is one."""
         return next((replica for replica in self.replicas if replica.site == site), None)
 
+    def place_at(self, site: str) -> Place | None:
+        """The registry at `site`, if it is there."""
+        return self.primary if site == self.primary.site else self.replica(site)
+
     def url_at(self, site: str) -> str | None:
         """Address of the registry's own process at `site`, if the registry is there."""
-        if site == self.primary.site:
-            return self.primary.url
-        replica = self.replica(site)
-        return replica.url if replica else None
+        place = self.place_at(site)
+        return place.url if place else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from farshore.bus.topics import ALL_TOPICS
 from farshore.errors import ConfigurationError, FarshoreError
 from farshore.ontap import OntapCluster
 from farshore.secrets import read_secret
+from farshore.tls import FileSetting, client_context, what_helps, why_not_trusted
 from farshore.topology import Place, Registry, Relationship, Site, Topology
 from farshore_cli.check.finding import Finding
 
@@ -165,9 +166,8 @@ async def _secret(reference: str) -> str:
 
 async def _registry(name: str, place: Place) -> list[Finding]:
     hint = f"start the registry over {place.volume} at {place.site}, or correct its url"
-    return [
-        await _finding(f"registry {name} at {place.site}, {place.url}", partial(_answers, f"{place.url}/v2/", hint))
-    ]
+    ca = FileSetting("ca_file, beside its url,", place.ca_file or "")
+    return [await _finding(f"registry {name} at {place.site}, {place.url}", partial(_answers, place.url, hint, ca))]
 
 
 async def _edge(name: str, site: Site) -> list[Finding]:
@@ -175,14 +175,20 @@ async def _edge(name: str, site: Site) -> list[Finding]:
         return []
     url = site.edge.url
     hint = "start nginx with what `farshore-edge render` writes, or correct its url"
-    return [await _finding(f"edge of {name}, {url}", partial(_answers, f"{url}/v2/", hint))]
+    ca = FileSetting(f"sites.{name}.edge.certificate_ca_file", site.edge.certificate_ca_file or "")
+    return [await _finding(f"edge of {name}, {url}", partial(_answers, url, hint, ca))]
 
 
-async def _answers(url: str, hint: str) -> str:
+async def _answers(server: str, hint: str, ca: FileSetting) -> str:
+    url = f"{server}/v2/"
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+    tls = client_context(ca if ca.path else None)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, ssl=tls) as answer:
             status = answer.status
+    except aiohttp.ClientConnectorCertificateError as error:
+        untrusted = error.certificate_error
+        raise FarshoreError("reach", url, why_not_trusted(untrusted), hint=what_helps(untrusted, ca.setting)) from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise FarshoreError("reach", url, _why(error), hint=hint) from error
     if status not in (200, 401):  # 401: it wants a login, so it is there

@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from farshore.bus.clients import Bus
 from farshore.errors import ConfigurationError, FarshoreError
 from farshore.topology import load_topology
 from farshore_cli import exit_codes
 from farshore_cli.applying.show import difference_line
 from farshore_cli.applying.steps import Consequence
+from farshore_cli.commands.kafka import kafka_bus
 from farshore_cli.commands.options import Kafka, Output, Replication, TopologyFile, seconds_of, table_console
 from farshore_cli.commands.running import Interruption, run_until_interrupted, unless_interrupted
 from farshore_cli.moving.command import command_runner
@@ -89,7 +89,7 @@ def move(
         force=force,
         discard=discard,
     )
-    bus = Bus(kafka, "farshore-move", replication=replication)
+    bus = kafka_bus(kafka, "farshore-move", replication)
     command = command_runner(promote, {"registry": registry, "site": to}) if promote else None
     request = Request(topology, bus, intent, hold_dir, str(ca_file) if ca_file else None, command)
 

@@ -265,7 +265,7 @@ async def opened_mover(request: Request) -> AsyncIterator[Mover]:
         asker = await stack.enter_async_context(Asker(request.ca_file))
         knowledge = stack.enter_context(Knowledge())
         try:
-            await create_missing_topics(request.bus.bootstrap_servers, replication_factor=request.bus.replication)
+            await create_missing_topics(request.bus)
             producer = request.bus.producer()
             stack.push_async_callback(producer.stop)
             await producer.start()
