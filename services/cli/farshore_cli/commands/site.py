@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from farshore.bus.clients import Bus
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.errors import FarshoreError, RetryClass
 from farshore.topology import Topology, load_topology
@@ -20,6 +19,7 @@ from farshore_cli.applying.run import execute, look, outcome_code, outcome_json,
 from farshore_cli.applying.screen import ApplyScreen
 from farshore_cli.applying.show import difference_line, plan_lines, step_lines
 from farshore_cli.applying.steps import Plan
+from farshore_cli.commands.kafka import kafka_bus
 from farshore_cli.commands.options import Kafka, Output, TopologyFile, VolumeSize, seconds_of, table_console
 from farshore_cli.commands.running import Interruption, run_until_interrupted, unless_interrupted
 from farshore_cli.sites.fill import fill
@@ -71,7 +71,7 @@ def add(
             return code, document
         logging.getLogger("farshore_reconciler").setLevel(logging.CRITICAL)  # what it says is told
         left = max(0.0, ends - time.monotonic())
-        bus = Bus(kafka, "farshore-site")
+        bus = kafka_bus(kafka, "farshore-site")
         filled = await fill(bus, loaded, name, registries, grace=grace, within=left, tell=say)
         document["readiness"] = filled.as_json()
         for line in filled.unknown:
@@ -127,7 +127,7 @@ def remove(
         if not await until_taken_out(topology, name, ends):
             say(f"{topology} still has replicas at {name}: take them out, and run it again")
             return exit_codes.UNKNOWN, document
-        bus = Bus(kafka, "farshore-site")
+        bus = kafka_bus(kafka, "farshore-site")
         if not await until_nobody_verifies(bus, name, ends):
             say(f"a verifier still works for {name}: has every one this topology file? Run it again then")
             return exit_codes.UNKNOWN, document
