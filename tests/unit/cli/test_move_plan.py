@@ -98,6 +98,15 @@ def test_one_thing_comes_after_another(facts: MoveFacts, expected: Stage) -> Non
     assert next_of(plan_move(HUB, INTENT, facts)) is expected
 
 
+def test_writes_are_not_held_while_the_target_is_far_behind() -> None:
+    behind = Decided(INTENT.behind_at_most + 1, ())
+    plan = plan_move(HUB, INTENT, replace(CALM, decided=behind))
+    assert next_of(plan) is Stage.CATCH_UP
+    assert plan.ready == []
+    assert next_of(plan_move(HUB, INTENT, replace(CALM, decided=Decided(INTENT.behind_at_most, ())))) is Stage.HOLD
+    assert next_of(plan_move(HUB, INTENT, replace(HELD, decided=behind))) is Stage.MARK  # held already: go on
+
+
 def test_the_command_that_promotes_runs_once_and_then_the_registry_is_waited_for() -> None:
     intent, unready = replace(INTENT, has_promotion=True), replace(BROKEN, accepts_writes=False)
     (act,) = plan_move(HUB, intent, unready).ready

@@ -41,6 +41,9 @@ def move(
     hold_at_most: Annotated[
         float, typer.Option(parser=seconds_of, metavar="DURATION", help="Give up where writes were held for so long.")
     ] = "10m",  # type: ignore[assignment]
+    behind_at_most: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Hold writes once the target has so few images left to verify.")
+    ] = 100,
     despite_unready: Annotated[
         bool, typer.Option("--despite-unready", help="Move although the target doesn't have every image.")
     ] = False,
@@ -83,6 +86,7 @@ def move(
         to,
         secrets.token_hex(8),
         longest_hold=timedelta(seconds=hold_at_most),
+        behind_at_most=behind_at_most,
         despite_unready=despite_unready,
         abort=abort,
         has_promotion=bool(promote),

@@ -43,6 +43,8 @@ class Intent:
     fresh: str
     longest_hold: timedelta = timedelta(minutes=10)
     """Writes are released where the break isn't reached so long after they were held."""
+    behind_at_most: int = 100
+    """Writes aren't held before the target has so few images left to get and verify."""
     despite_unready: bool = False
     """Whether images that the verifier gave up at the target may be left as they are."""
     abort: bool = False
@@ -287,6 +289,11 @@ class _Before(_Common):
 
     def _until_verified(self) -> Iterator[list[MoveStep]]:
         move, since_mark = self._move_id()
+        decided = self._facts.decided
+        holding = any(hold is not None and hold.move for hold in self._facts.holds.values())
+        if not holding and decided is not None and decided.undecided > self._intent.behind_at_most:
+            words = f"it has all but {self._intent.behind_at_most} images ({decided.undecided} to go)"
+            yield [MoveStep(Stage.CATCH_UP, self._intent.target, words)]
         yield [
             MoveStep(Stage.HOLD, site, f"hold writes at the edge of {site}", Act.HOLD, move=move)
             for site, hold in self._facts.holds.items()
@@ -307,7 +314,6 @@ class _Before(_Common):
             for one in self._topology.relationships(self._intent.registry)
             if mark is None or not self._has_all(one, mark)
         ]
-        decided = self._facts.decided
         if mark is None or decided is None or decided.undecided:
             lacking = f" ({decided.undecided} to go)" if decided is not None and decided.undecided else ""
             words = f"every image that was announced is verified at {self._intent.target}{lacking}"

@@ -10,6 +10,7 @@ from farshore_cli.applying.steps import Consequence, Difference, Step
 class Stage(StrEnum):
     """A move's stages, in their order; each begins when the one before it is over."""
 
+    CATCH_UP = "the target catches up"
     HOLD = "hold writes"
     DRAIN = "last writes end"
     MARK = "mark the log"
