@@ -3,6 +3,8 @@
 import logging
 import sys
 import typing
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated
 
@@ -10,22 +12,24 @@ import typer
 
 from farshore.errors import ConfigurationError, FarshoreError
 from farshore_cli import exit_codes
-from farshore_cli.commands.apply import apply
-from farshore_cli.commands.check import check
-from farshore_cli.commands.deadletter import deadletter
-from farshore_cli.commands.demo import demo
-from farshore_cli.commands.destroy import destroy
-from farshore_cli.commands.epoch import epoch
-from farshore_cli.commands.fence import fence
-from farshore_cli.commands.move import move
-from farshore_cli.commands.plan import plan
-from farshore_cli.commands.reconcile import reconcile
-from farshore_cli.commands.site import site
-from farshore_cli.commands.status import status
-from farshore_cli.commands.up import up
 from farshore_cli.tools.find import MissingToolError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+COMMANDS = (
+    "up",
+    "demo",
+    "check",
+    "plan",
+    "apply",
+    "destroy",
+    "status",
+    "move",
+    "epoch",
+    "site",
+    "deadletter",
+    "reconcile",
+    "fence",
+)
+"""In the order of the help, groups last. Each is a module of farshore_cli.commands, which has it under its own name."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -34,7 +38,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def farshore(
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and end.")
@@ -43,19 +46,18 @@ def farshore(
     """One container registry that spans the globe."""
 
 
-app.command()(up)
-app.command()(demo)
-app.command()(check)
-app.command()(plan)
-app.command()(apply)
-app.command()(destroy)
-app.command()(status)
-app.command()(move)
-app.command()(epoch)
-app.add_typer(site, name="site")
-app.add_typer(deadletter, name="deadletter")
-app.command()(reconcile)
-app.command()(fence)
+def app_for(words: Sequence[str]) -> typer.Typer:
+    """The command line for `words`: only with the command that they begin with, for to import all of them takes longer
+    than most commands do; with every command where they begin with none (help, a slip)."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(farshore)
+    for name in words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS:
+        command = getattr(import_module(f"farshore_cli.commands.{name}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command()(command)
+    return app
 
 
 def main() -> typing.NoReturn:
@@ -63,7 +65,7 @@ def main() -> typing.NoReturn:
     # it logs each failed connection of an outage; the commands say what couldn't be reached
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        app()
+        app_for(sys.argv[1:])()
     except MissingToolError as error:
         _give_up(error, exit_codes.UNAVAILABLE)
     except ConfigurationError as error:

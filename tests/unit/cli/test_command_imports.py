@@ -1,0 +1,44 @@
+"""A command doesn't wait for what only others need."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import farshore_cli.commands
+from farshore_cli.__main__ import COMMANDS, app_for
+
+NO_COMMANDS = {"__init__", "options", "running"}
+
+
+def test_every_command_is_listed() -> None:
+    folder = Path(farshore_cli.commands.__path__[0])
+    assert {file.stem for file in folder.glob("*.py")} - NO_COMMANDS == set(COMMANDS)
+    answer = CliRunner().invoke(app_for(["--help"]), ["--help"], env={"COLUMNS": "200"})
+    lines = [line.split() for line in answer.output.splitlines()]
+    assert {words[1] for words in lines if len(words) > 2} >= set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", [["paln"], ["--verison"], ["paln", "plan"]])
+def test_a_slip_is_answered_as_by_the_whole_command_line(words: list[str]) -> None:
+    answer = CliRunner().invoke(app_for(words), words)
+    assert answer.exit_code == 2
+    assert "No such" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("command", "spared"),
+    [
+        ("fence", ["netapp_ontap", "aiohttp", "prometheus_client"]),
+        ("deadletter", ["netapp_ontap", "prometheus_client"]),
+        ("plan", ["aiohttp", "prometheus_client"]),
+    ],
+)
+def test_a_command_imports_nothing_that_only_others_need(command: str, spared: list[str]) -> None:
+    program = f"import sys; sys.argv = ['farshore', {command!r}, '--help']; from farshore_cli.__main__ import main\n"
+    program += f"try: main()\nfinally: print('IMPORTED', [name for name in {spared!r} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert "Usage" in answer.stdout
+    assert "IMPORTED []" in answer.stdout
