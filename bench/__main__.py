@@ -21,6 +21,7 @@ BENCHMARKS = (
     "latency",
     "verification",
     "optimum",
+    "edge",
 )
 
 

@@ -114,6 +114,7 @@ def _head(site: str, runtime: Runtime) -> str:
         f"error_log {quoted(runtime.error_log)} warn;",
         "daemon off;",
         "master_process off;" if runtime.single_process else "worker_processes auto;",
+        "pcre_jit on;",
         "events { worker_connections 1024; }",
     ]
     return "\n".join(lines)
@@ -124,7 +125,7 @@ def _logs(runtime: Runtime) -> str:
     lines = [f"{folder}_temp_path {quoted(runtime.temp_dir / f'nginx-{folder}')};" for folder in folders]
     # a client that tries TLS first is refused before any location could say who served it
     lines.append("uninitialized_variable_warn off;")
-    return "\n".join([*lines, _LOG_FORMAT, f"access_log {quoted(runtime.access_log)} farshore;"])
+    return "\n".join([*lines, _LOG_FORMAT, f"access_log {quoted(runtime.access_log)} farshore buffer=32k flush=1s;"])
 
 
 _LOG_FORMAT = """\

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from edge_servers import Server, make_registry
 from token_server import Signer, TokenServer
+from waiting import wait_until
 
 from farshore.oci import Digest
 from farshore.topology import Topology, parse_topology
@@ -161,4 +162,7 @@ async def test_a_token_of_another_key_or_for_another_repository_gets_nowhere(wor
     upload = "/v2/team/app/blobs/uploads/"
     for token, status in ((forged, 401), (misused, 401), (right, 202)):
         assert (await world.ask("edge", upload, "POST", token))[0] == status
-    assert right not in (world.signer.key.parent / "access.log").read_text()
+    log = world.signer.key.parent / "access.log"
+    await world.ask("edge", "/v2/the/last/tags/list", token=right)
+    await wait_until(lambda: "/v2/the/last/" in log.read_text(), 10, "the last request to be logged")
+    assert right not in log.read_text()

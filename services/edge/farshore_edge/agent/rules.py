@@ -33,7 +33,7 @@ class Rules:
         self._config = config.absolute()  # nginx reads other paths from its own prefix
         self._runtime = runtime
         self._nginx = nginx
-        self._read = _content(topology_file)
+        self._read = self._seen = _content(topology_file)
         self._tried: Tried | None = None
         self._outdated = False
         self._use(load_topology(topology_file))
@@ -72,7 +72,8 @@ class Rules:
 
     def _follow_topology(self) -> None:
         content = _content(self.topology_file)
-        if content == self._read:
+        settled, self._seen = content == self._seen, content  # an editor may be in the middle of it
+        if content == self._read or not settled:
             return
         self._read = content
         try:
