@@ -1,6 +1,6 @@
 # The commands of README.md. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint simulate faults bench
+.PHONY: help demo test test-unit test-helm lint simulate faults bench
 
 # PYTEST_ARGS narrows a test run: make test PYTEST_ARGS="tests/unit -k coalescer"
 PYTEST_ARGS ?=
@@ -23,6 +23,11 @@ test: ## set up, lint, then every test
 test-unit: ## the tests that need nothing but Python: seconds
 	@scripts/setup
 	$(RUN) pytest tests/unit $(PYTEST_ARGS)
+
+test-helm: ## the Helm chart, against a real Kubernetes API server; builds that one first, which takes minutes
+	@scripts/setup
+	@scripts/setup-kubernetes
+	$(RUN) pytest tests/helm $(PYTEST_ARGS)
 
 lint: ## style, types and layers
 	@scripts/setup

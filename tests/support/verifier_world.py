@@ -138,6 +138,7 @@ class VerifierProcess:
     log_file: Path
     port: int = field(default_factory=free_port)
     mounts: str = ""
+    sites: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -148,6 +149,7 @@ class VerifierProcess:
             "FARSHORE_KAFKA_SESSION_TIMEOUT": str(SESSION_TIMEOUT),
             "FARSHORE_LISTEN": f"127.0.0.1:{self.port}",
             "FARSHORE_VERIFIER_MOUNTS": self.mounts,
+            "FARSHORE_VERIFIER_SITES": self.sites,
         }
         self.process = spawn([sys.executable, "-m", "farshore_verifier"], log_file=self.log_file, environ=environ)
 

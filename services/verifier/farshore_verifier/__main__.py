@@ -1,7 +1,7 @@
 """Wires the verifier."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -29,21 +29,23 @@ from farshore_verifier.verify import SiteVerifier
 async def run(service: Service) -> None:
     """Verify until the service stops, anew whenever the topology changed."""
     settings = read_verifier_settings()
-    settings.storages(service.topology)  # at the start a mount that no replica has is refused
+    settings.storages(service.topology)  # at the start a mount that no replica has is refused, and so is a site
+    settings.chosen(replica_sites(service.topology))
 
     async def work(ending: asyncio.Event) -> None:
         if await wait_for_topics(service.bus, ending):
-            await _verify(service, settings.storages(service.topology, strict=False), ending)
+            sites = settings.chosen(replica_sites(service.topology), strict=False)
+            await _verify(service, sites, settings.storages(service.topology, strict=False), ending)
 
     await together(serve_http(service), follow_topology(service, work))
 
 
-async def _verify(service: Service, mounts: Mapping[str, Storage], ending: asyncio.Event) -> None:
+async def _verify(service: Service, sites: Sequence[str], mounts: Mapping[str, Storage], ending: asyncio.Event) -> None:
     bus, topology = service.bus, service.topology
     async with AsyncExitStack() as resources:
         snapshots = await resources.enter_async_context(SnapshotRequests(bus))
         hosts = [LaneHost(bus, READINESS.name, GROUP, lambda partition: EverywhereLane(bus, partition, topology))]
-        for name in replica_sites(topology):
+        for name in sites:
             site = await _site(service, name, mounts, snapshots, resources)
             hosts.append(LaneHost(bus, ARRIVALS.name, site.group, partial(_arrival_lane, bus, site)))
         await together(*(host.run(ending) for host in hosts), beside=[_report_ready(service, hosts)])

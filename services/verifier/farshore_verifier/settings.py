@@ -33,6 +33,11 @@ def parse_mounts(text: str) -> Mapping[str, Storage]:
     return mounts
 
 
+def parse_sites(text: str) -> frozenset[str]:
+    """Names, separated by commas."""
+    return frozenset(filter(None, (part.strip() for part in text.split(","))))
+
+
 def _checked(text: str) -> str:
     parse_mounts(text)
     return text
@@ -45,6 +50,22 @@ class VerifierSettings(BaseSettings):
 
     mounts: Annotated[str, AfterValidator(_checked)] = ""
     """Replicas whose volume is mounted on this host, and where: their content is read there, not over HTTP."""
+    sites: str = ""
+    """The sites that this verifier looks after; all of the topology when empty."""
+
+    def chosen(self, replicated: list[str], *, strict: bool = True) -> list[str]:
+        """Those of the `replicated` sites that this verifier looks after.
+
+        Raises ConfigurationError where it is to look after one that isn't among them; when not `strict`, the site was
+        taken out while the verifier ran, and nothing is left to do there.
+        """
+        sites = parse_sites(self.sites)
+        for name in sorted(sites - set(replicated)):
+            if strict:
+                reason = f"the topology has no replica at {name}"
+                hint = f"it has some at {', '.join(replicated) or 'no site'}"
+                raise ConfigurationError("read setting", f"{_PREFIX}SITES", reason, hint=hint)
+        return [name for name in replicated if not sites or name in sites]
 
     def storages(self, topology: Topology, *, strict: bool = True) -> Mapping[str, Storage]:
         """The mounts by the relationship's name. Where the topology has no such one, raises ConfigurationError, or

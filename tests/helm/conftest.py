@@ -1,0 +1,14 @@
+"""One API server for all tests of the chart."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from kubernetes_api import KubernetesApi, kubernetes_api
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KubernetesApi]:
+    """A Kubernetes without namespaces of its own."""
+    async with kubernetes_api(tmp_path_factory.mktemp("kubernetes")) as found:
+        yield found

@@ -1,0 +1,147 @@
+"""What the chart makes of values: compared with what was recorded, and held against what services know."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from charts import CHART, TOPOLOGY, VALUES, containers, helm, pod_templates, rendered, with_values
+from documents import DOCS, section
+
+from farshore.topology import load_topology
+
+NAMES = sorted(path.stem for path in VALUES.glob("*.yaml") if path.stem != "topology")
+RECORDED = Path(__file__).parent / "recorded"
+SETTINGS = section((DOCS / "operations.md").read_text(), "## Settings")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lint_has_nothing_to_say(name: str) -> None:
+    answer = helm("lint", "--strict", "--kube-version", "1.34.0", str(CHART), *with_values(name))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_objects_are_those_that_were_recorded(name: str) -> None:
+    """After a change that is meant: python tests/helm/record.py, and look at the difference."""
+    objects = rendered(*with_values(name))
+    recorded = list(yaml.safe_load_all((RECORDED / f"{name}.yaml").read_text()))
+    by_name = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    assert len(by_name) == len(objects)
+    assert by_name == {(one["kind"], one["metadata"]["name"]): one for one in recorded}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_variable_is_one_that_a_service_knows(name: str) -> None:
+    for container in containers(rendered(*with_values(name))):
+        variables = [one["name"] for one in container.get("env", [])]
+        assert len(variables) == len(set(variables))
+        for variable in variables:
+            assert f"`{variable}`" in SETTINGS, container["name"]
+
+
+def test_the_settings_that_a_receiver_may_be_given_are_the_documented_ones() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    offered = set(schema["properties"]["receiver"]["properties"]["env"]["propertyNames"]["enum"])
+    own = {"FARSHORE_RECEIVER_WORKERS", "FARSHORE_RECEIVER_MANAGEMENT_LISTEN"}
+    assert offered | own == set(re.findall(r"^\| `(FARSHORE_RECEIVER_[A-Z_]+)`", SETTINGS, re.MULTILINE))
+
+
+def test_every_default_is_one_that_the_schema_knows() -> None:
+    def keys(schema: dict[str, Any], values: object, path: str) -> None:
+        if not isinstance(values, dict) or "properties" not in schema:
+            return
+        unknown = set(values) - set(schema["properties"])
+        missing = set(schema["properties"]) - set(values) - {"global"}
+        assert not unknown, path
+        assert not missing or path == ".image.digests", path
+        for key, value in values.items():
+            keys(schema["properties"][key], value, f"{path}.{key}")
+
+    keys(
+        json.loads((CHART / "values.schema.json").read_text()), yaml.safe_load((CHART / "values.yaml").read_text()), ""
+    )
+
+
+def test_the_recorded_topology_is_one_that_services_take() -> None:
+    assert set(load_topology(TOPOLOGY).sites) == {"nyc", "fra", "syd"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_pod_has_a_token_or_a_writable_root(name: str) -> None:
+    objects = rendered(*with_values(name))
+    for pod, made in pod_templates(objects):
+        assert made["spec"]["automountServiceAccountToken"] is False, pod
+        assert made["spec"]["securityContext"]["runAsNonRoot"] is True, pod
+    for container in containers(objects):
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True, container["name"]
+
+
+def test_a_secret_is_mounted_only_where_it_is_read() -> None:
+    found = {
+        name: {volume["secret"]["secretName"] for volume in pod["spec"]["volumes"] if "secret" in volume}
+        for name, pod in pod_templates(rendered(*with_values("hub-everything")))
+    }
+    kafka = {"kafka-ca", "kafka-client", "kafka-user"}
+    assert found == {
+        "Deployment farshore-receiver": kafka | {"notification-tokens"},
+        "Deployment farshore-coalescer": kafka | {"ontap"},
+        "Deployment farshore-verifier": kafka,
+        "CronJob farshore-reconcile": kafka,
+        "Pod farshore-check": kafka | {"notification-tokens", "ontap"},
+    }
+
+
+def annotations(name: str, topology: Path) -> dict[str, dict[str, str]]:
+    made = pod_templates(rendered(*with_values(name, topology=topology)))
+    return {pod: template["metadata"].get("annotations", {}) for pod, template in made if not pod.startswith("Pod")}
+
+
+def test_another_topology_restarts_what_reads_it_and_leaves_the_edge_alone(tmp_path: Path) -> None:
+    other = tmp_path / "topology.yaml"
+    other.write_text(TOPOLOGY.read_text() + "    batching: {min_interval: 10s}\n")
+    for name in ("hub", "site"):
+        before, after = annotations(name, TOPOLOGY), annotations(name, other)
+        for pod in before:
+            assert (before[pod] == after[pod]) == (pod == "Deployment farshore-edge"), pod
+
+
+def test_a_roll_out_never_has_more_consumers_than_replicas() -> None:
+    """A fifth coalescer owns no partition and never gets ready: a roll-out that waits for it doesn't end."""
+    for one in rendered(*with_values("hub", "coalescer.replicas=4")):
+        if one["kind"] == "Deployment" and one["metadata"]["name"] != "farshore-receiver":
+            assert one["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+def test_autoscaling_looks_at_the_groups_whose_lag_is_work() -> None:
+    objects = rendered(*with_values("hub-everything"))
+    groups = {
+        one["metadata"]["name"]: [trigger["metadata"]["consumerGroup"] for trigger in one["spec"]["triggers"]]
+        for one in objects
+        if one["kind"] == "ScaledObject"
+    }
+    assert groups == {
+        "farshore-coalescer": ["farshore.coalescer.main.fra", "farshore.coalescer.main.syd"],
+        "farshore-verifier": ["farshore.verifier.syd"],
+    }
+    for one in objects:
+        if one["kind"] == "Deployment" and one["metadata"]["name"] in groups:
+            assert "replicas" not in one["spec"]
+
+
+def test_a_policy_opens_the_ports_that_the_topology_names() -> None:
+    objects = rendered(*with_values("hub-everything"))
+    opened = {
+        one["metadata"]["name"]: {port["port"] for rule in one["spec"]["egress"] for port in rule["ports"]}
+        for one in objects
+        if one["kind"] == "NetworkPolicy"
+    }
+    others = {53, 9093, 4318, 8200}  # names, Kafka, traces, and one that the values add
+    assert opened == {
+        "farshore-receiver": others,
+        "farshore-coalescer": others | {443, 8443},
+        "farshore-verifier": others | {5000, 443},
+        "farshore-reconcile": others | {5000, 443},
+    }

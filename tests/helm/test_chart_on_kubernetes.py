@@ -1,0 +1,170 @@
+"""The chart against a real Kubernetes API server: installed, upgraded, rolled back, taken away."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from charts import CHART, NAMESPACE, RELEASE, TOPOLOGY, VALUES, helm, pod_templates, rendered, with_values
+from kubernetes_api import KubernetesApi
+from waiting import wait_until
+
+pytestmark = pytest.mark.integration
+
+NAMES = sorted(path.stem for path in VALUES.glob("*.yaml") if path.stem != "topology")
+DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+CHECKSUM = "farshore/topology-sha256"
+OPERATORS = {
+    "monitoring.coreos.com/v1": {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"},
+    "keda.sh/v1alpha1": {"ScaledObject": "scaledobjects", "TriggerAuthentication": "triggerauthentications"},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def restricted_namespace(api: KubernetesApi) -> None:
+    api.create(
+        "/api/v1/namespaces",
+        {"metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
+    )
+
+
+def run(api: KubernetesApi, *arguments: str) -> str:
+    answer = helm(*arguments, "--namespace", NAMESPACE, environ={"KUBECONFIG": str(api.kubeconfig)})
+    assert answer.returncode == 0, answer.stderr
+    assert "would violate PodSecurity" not in answer.stderr
+    return answer.stdout
+
+
+def chart_of_version(version: str, folder: Path) -> Path:
+    copy = folder / f"farshore-{version}"
+    shutil.copytree(CHART, copy)
+    about = yaml.safe_load((copy / "Chart.yaml").read_text())
+    (copy / "Chart.yaml").write_text(yaml.safe_dump({**about, "version": version, "appVersion": version}))
+    return copy
+
+
+def checksums(api: KubernetesApi) -> dict[str, str]:
+    _, answer = api.ask("GET", DEPLOYMENTS)
+    return {
+        one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"][CHECKSUM] for one in answer["items"]
+    }
+
+
+def test_install_upgrade_roll_back_and_uninstall(api: KubernetesApi, tmp_path: Path) -> None:
+    before = chart_of_version("0.0.9", tmp_path)
+    told = run(api, "install", RELEASE, str(before), *with_values("hub"))
+    assert f"helm test {RELEASE} --namespace {NAMESPACE} --logs" in told
+    installed = checksums(api)
+    assert set(installed) == {"farshore-receiver", "farshore-coalescer", "farshore-verifier"}
+    topology = f"/api/v1/namespaces/{NAMESPACE}/configmaps/farshore-topology"
+    assert api.ask("GET", topology)[1]["data"]["topology.yaml"].rstrip() == TOPOLOGY.read_text().rstrip()
+
+    other = tmp_path / "topology.yaml"
+    other.write_text(TOPOLOGY.read_text() + "    batching: {min_interval: 10s}\n")
+    run(api, "upgrade", RELEASE, str(CHART), *with_values("hub", topology=other))
+    upgraded = checksums(api)
+    assert all(upgraded[name] != installed[name] for name in installed)
+    images = {
+        one["spec"]["template"]["spec"]["containers"][0]["image"] for one in api.ask("GET", DEPLOYMENTS)[1]["items"]
+    }
+    assert {image.rpartition(":")[2] for image in images} == {"0.1.0"}
+
+    wrong = helm(
+        *("upgrade", RELEASE, str(CHART), *with_values("hub", "coalescer.replicas=5"), "--namespace", NAMESPACE),
+        environ={"KUBECONFIG": str(api.kubeconfig)},
+    )
+    assert "farshore.events has 4 partitions" in wrong.stderr
+    assert checksums(api) == upgraded
+
+    run(api, "rollback", RELEASE, "1")
+    assert checksums(api) == installed
+    states = json.loads(run(api, "history", RELEASE, "--output", "json"))
+    assert [one["status"] for one in states] == ["superseded", "superseded", "deployed"]
+
+    run(api, "uninstall", RELEASE)
+    assert left_over(api) == set()
+
+
+def left_over(api: KubernetesApi) -> set[str]:
+    paths = [
+        *(
+            f"/api/v1/namespaces/{NAMESPACE}/{kind}"
+            for kind in ("configmaps", "services", "serviceaccounts", "secrets")
+        ),
+        DEPLOYMENTS,
+        f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs",
+        f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets",
+        f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies",
+    ]
+    return {name for path in paths for name in api.names(path) if "farshore" in name}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_pod_passes_the_restricted_standard(api: KubernetesApi, name: str) -> None:
+    """Admission judges pods, and nothing here makes them of Deployments: so they are asked for one by one."""
+    for pod, made in pod_templates(rendered(*with_values(name))):
+        status, answer = ask_for_pod(api, made["spec"])
+        assert status == 201, f"{pod}: {answer.get('message')}"
+
+
+def ask_for_pod(api: KubernetesApi, spec: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    spec = {key: value for key, value in spec.items() if key != "priorityClassName"}  # the cluster has no such class
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "try-"}, "spec": spec}
+    options = "dryRun=All&fieldValidation=Strict"
+    return api.ask("POST", f"/api/v1/namespaces/{NAMESPACE}/pods?{options}", body)
+
+
+def test_the_namespace_refuses_pods_that_are_not_restricted(api: KubernetesApi) -> None:
+    status, answer = ask_for_pod(api, {"containers": [{"name": "any", "image": "any"}]})
+    assert status == 403
+    assert "violates PodSecurity" in answer["message"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_server_knows_every_field(api: KubernetesApi, name: str) -> None:
+    """The API server drops fields that it doesn't know unless it is asked to be strict, as it is here."""
+    plurals = {"NetworkPolicy": "networkpolicies"}
+    for one in rendered(*with_values(name)):
+        if one["apiVersion"] in OPERATORS or one["kind"] == "Pod":
+            continue
+        group = "/api/v1" if one["apiVersion"] == "v1" else f"/apis/{one['apiVersion']}"
+        plural = plurals.get(one["kind"], f"{one['kind'].lower()}s")
+        path = f"{group}/namespaces/{NAMESPACE}/{plural}?dryRun=All&fieldValidation=Strict"
+        status, answer = api.ask("POST", path, one)
+        assert status == 201, f"{one['kind']} {one['metadata']['name']}: {answer.get('message')}"
+
+
+async def test_what_needs_operators_is_installed_where_they_are(api: KubernetesApi) -> None:
+    """Without Prometheus' and KEDA's operators helm says what is missing; with their kinds it installs."""
+    hub = ("install", "all", str(CHART), *with_values("hub-everything"), "--namespace", NAMESPACE)
+    environ = {"KUBECONFIG": str(api.kubeconfig)}
+    assert "ensure CRDs are installed first" in helm(*hub, environ=environ).stderr
+    for version, kinds in OPERATORS.items():
+        for kind, plural in kinds.items():
+            await define(api, version, kind, plural)
+    run(api, "install", "all", str(CHART), *with_values("hub-everything"))
+    assert api.names(f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects") == {
+        "all-coalescer",
+        "all-verifier",
+    }
+    run(api, "uninstall", "all")
+
+
+async def define(api: KubernetesApi, version: str, kind: str, plural: str) -> None:
+    group, _, name = version.partition("/")
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    api.create(
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        {
+            "metadata": {"name": f"{plural}.{group}"},
+            "spec": {
+                "group": group,
+                "names": {"kind": kind, "plural": plural},
+                "scope": "Namespaced",
+                "versions": [{"name": name, "served": True, "storage": True, "schema": schema}],
+            },
+        },
+    )
+    await wait_until(lambda: api.ask("GET", f"/apis/{version}/{plural}")[0] == 200, 30, f"the kind {kind}")
