@@ -25,6 +25,7 @@ COMMANDS = (
     "move",
     "epoch",
     "site",
+    "rollback",
     "deadletter",
     "reconcile",
     "fence",

@@ -9,6 +9,8 @@ crash.
 import re
 from dataclasses import dataclass
 
+from farshore.records.arrivals import Generation
+
 _NAME = re.compile(
     r"farshore-(?P<incarnation>[0-9a-f]{8})-(?P<partition>\d{1,6})-(?P<cover>\d{1,19})(-(?P<again>\d{1,9}))?"
 )
@@ -37,6 +39,12 @@ class Log:
         if match is None or match["incarnation"] != self.incarnation or int(match["partition"]) != self.partition:
             return None
         return int(match["cover"]), int(match["again"] or 0)
+
+
+def generation_of(name: str) -> Generation | None:
+    """The place in `farshore.events` before which one of farshore's snapshots has everything; None for another's."""
+    match = _NAME.fullmatch(name)
+    return Generation(match["incarnation"], int(match["partition"]), int(match["cover"])) if match else None
 
 
 def is_ours(name: str) -> bool:

@@ -1,27 +1,20 @@
 """`farshore site`: a site comes to a running distribution, or leaves it."""
 
-import json
 import logging
-import sys
 import time
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import typer
 
-from farshore.bus.failures import KAFKA_FAILURES
-from farshore.errors import FarshoreError, RetryClass
 from farshore.topology import Topology, load_topology
 from farshore_cli import exit_codes
-from farshore_cli.applying.execute import Outcome
 from farshore_cli.applying.facts import World
-from farshore_cli.applying.run import execute, look, outcome_code, outcome_json, plan_code
-from farshore_cli.applying.screen import ApplyScreen
-from farshore_cli.applying.show import difference_line, plan_lines, step_lines
+from farshore_cli.applying.run import look, outcome_code, outcome_json, plan_code
+from farshore_cli.applying.show import plan_lines
 from farshore_cli.applying.steps import Plan
+from farshore_cli.commands.carrying import Planner, Say, Within, Work, carry_out, run_told
 from farshore_cli.commands.kafka import kafka_bus
-from farshore_cli.commands.options import Kafka, Output, TopologyFile, VolumeSize, seconds_of, table_console
-from farshore_cli.commands.running import Interruption, run_until_interrupted, unless_interrupted
+from farshore_cli.commands.options import Kafka, Output, TopologyFile, VolumeSize, seconds_of
 from farshore_cli.sites.fill import fill
 from farshore_cli.sites.plan import arrival, departure, replicas_at
 from farshore_cli.sites.readiness import ready_images, revoke
@@ -32,8 +25,6 @@ site = typer.Typer(no_args_is_help=True, help="Add a site to a running distribut
 Site = Annotated[str, typer.Argument(metavar="SITE", help="Its name in the topology.", show_default=False)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the calls; change nothing.")]
 Format = Annotated[Output, typer.Option(help="For people or for programs.")]
-Within = Annotated[float, typer.Option(parser=seconds_of, metavar="DURATION", help="How long to wait in all.")]
-Planner = Callable[[World], Plan]
 
 
 @site.command()
@@ -65,7 +56,7 @@ def add(
 
     async def main(say: Say) -> tuple[int, dict[str, Any]]:
         ends = time.monotonic() + within
-        outcome = await _carry_out(loaded, planner, within, output)
+        outcome = await carry_out(loaded, planner, within, output)
         document = {"storage": outcome_json(outcome)}
         if (code := outcome_code(outcome)) != exit_codes.OK:
             return code, document
@@ -119,7 +110,7 @@ def remove(
         ends = time.monotonic() + within
         document: dict[str, Any] = {"storage": None, "revoked": 0}
         if replicas_at(loaded, name):
-            outcome = await _carry_out(loaded, planner, within, output)
+            outcome = await carry_out(loaded, planner, within, output)
             document["storage"] = outcome_json(outcome)
             if (code := outcome_code(outcome)) != exit_codes.OK:
                 return code, document
@@ -139,46 +130,12 @@ def remove(
     _run(loaded, planner if name in loaded.sites else None, main, output, dry_run=dry_run)
 
 
-Say = Callable[[str], None]
-Work = Callable[[Say], Awaitable[tuple[int, dict[str, Any]]]]
-
-
 def _run(topology: Topology, planner: Planner | None, work: Work, output: Output, *, dry_run: bool) -> None:
-    """A dry run shows what would be called; else `work` is done, and tells how it goes, to people or at its end."""
+    """A dry run shows what would be called; else `work` is done."""
 
-    async def main(interruption: Interruption) -> int:
-        found = await unless_interrupted(_shown() if dry_run else _worked(), interruption)
-        return interruption.exit_code if found is None else found
-
-    async def _shown() -> int:
+    async def shown(say: Say) -> tuple[int, dict[str, Any]]:
         found = Plan() if planner is None else await look(topology, planner)
-        print(json.dumps(found.as_json(), indent=2) if output is Output.JSON else "\n".join(plan_lines(found)))
-        return plan_code(found)
+        say("\n".join(plan_lines(found)))
+        return plan_code(found), {"storage": found.as_json()}
 
-    async def _worked() -> int:
-        try:
-            code, document = await work(lambda line: None if output is Output.JSON else print(line, flush=True))
-        except KAFKA_FAILURES as error:
-            print(f"farshore: Kafka: {str(error) or type(error).__name__}", file=sys.stderr)
-            return exit_codes.UNAVAILABLE
-        if output is Output.JSON:
-            print(json.dumps({"complete": code == exit_codes.OK, **document}, indent=2))
-        return code
-
-    try:
-        raise typer.Exit(run_until_interrupted(main))
-    except FarshoreError as error:
-        if error.retry is not RetryClass.RETRY_SOON:
-            raise
-        print(f"farshore: {error}", file=sys.stderr)
-        raise typer.Exit(exit_codes.UNKNOWN) from None
-
-
-async def _carry_out(topology: Topology, planner: Planner, within: float, output: Output) -> Outcome:
-    with ApplyScreen(table_console(), quiet=output is Output.JSON) as screen:
-        outcome = await execute(topology, planner, screen, within)
-    if output is not Output.JSON:
-        lines = [line for step in outcome.plan.steps for line in step_lines("left:", step)]
-        lines += [difference_line(one) for one in outcome.plan.differences]
-        print("\n".join(lines), end="\n" if lines else "", flush=True)
-    return outcome
+    raise typer.Exit(run_told(shown if dry_run else work, output)[0])

@@ -4,8 +4,6 @@ import asyncio
 import time
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from farshore.bus.clients import Bus
 from farshore.topology import TopologyError, load_topology
 from farshore_cli.sites.plan import replicas_at
@@ -31,7 +29,7 @@ async def until_taken_out(file: Path, site: str, ends: float) -> bool:
 
 async def until_nobody_verifies(bus: Bus, site: str, ends: float) -> bool:
     """Whether no verifier of `site` is left by then: none that could still call an image ready there."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bus.addresses(), request_timeout_ms=_REQUEST_MS)
+    admin = bus.admin(timeout_ms=_REQUEST_MS)
     await admin.start()
     try:
         while True:

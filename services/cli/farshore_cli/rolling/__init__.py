@@ -1,0 +1,1 @@
+"""A replica goes back to an earlier snapshot, and is let go again."""
