@@ -1,6 +1,7 @@
 """The rendered edge in a real nginx before two real registries: a primary, and a replica with an older state of it."""
 
 import asyncio
+import hashlib
 import http.client
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from big_blob import DIGEST, SIZE, put_big_blob
 from edge_servers import Server, make_registry
 from waiting import wait_until
 
@@ -486,3 +488,29 @@ async def test_without_the_primary_a_registry_without_referrers_still_says_so(wo
     world.replica.stop()
     status, headers, _ = await world.get(path)
     assert (status, headers["x-farshore-state"]) == (503, "not-here-yet")
+
+
+async def test_a_pull_that_the_replicas_end_cut_off_is_resumed_at_the_primary(world: World) -> None:
+    for registry in ("primary", "replica"):
+        put_big_blob(world.folder / registry, "team/app")
+    url = f"{world.url('edge')}/v2/team/app/blobs/{DIGEST}"
+    hashed, size = hashlib.sha256(), 0
+
+    async def read(pull: aiohttp.ClientResponse, then: Callable[[], None] = lambda: None) -> None:
+        """To the end; `then` is called once 32 MiB are there."""
+        nonlocal size
+        async for chunk in pull.content.iter_chunked(1 << 20):
+            hashed.update(chunk)
+            size += len(chunk)
+            if size > 32 << 20:
+                then()
+
+    async with world.session.get(url) as pull:
+        assert pull.headers["X-Farshore-Served"] == "local"
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await read(pull, then=world.replica.stop)
+    assert size < SIZE
+    async with world.session.get(url, headers={"Range": f"bytes={size}-"}) as rest:
+        assert (rest.status, rest.headers["X-Farshore-Served"]) == (206, "primary")
+        await read(rest)
+    assert (size, f"sha256:{hashed.hexdigest()}") == (SIZE, DIGEST)
