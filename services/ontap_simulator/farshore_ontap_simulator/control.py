@@ -84,6 +84,7 @@ class Control:
                 Route("/sim/volumes", self.volumes, methods=["GET"]),
                 Route("/sim/stats", self.stats, methods=["GET"]),
                 Route("/sim/transfers", self.transfers, methods=["GET"]),
+                Route("/sim/calls", self.calls, methods=["GET"]),
                 Route("/sim/writers", self.get_writers, methods=["GET"]),
                 Route("/sim/writers", self.put_writers, methods=["PUT"]),
                 Route("/sim/peers", self.peers, methods=["GET"]),
@@ -111,6 +112,10 @@ class Control:
     async def health(self, _: Request) -> Response:
         cluster = self._services.cluster
         return JSONResponse({"name": cluster.settings.name, "intercluster": cluster.intercluster_address})
+
+    async def calls(self, _: Request) -> Response:
+        fields = ("user", "method", "path")
+        return JSONResponse({"calls": [dict(zip(fields, call, strict=True)) for call in sorted(self._services.calls)]})
 
     async def volumes(self, _: Request) -> Response:
         cluster = self._services.cluster

@@ -228,6 +228,36 @@ class Writers(Record):
         return self.volume
 
 
+class Privilege(BaseModel):
+    """What a role allows below a path; `access` is one of ONTAP's words."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    access: str
+
+
+class Role(Record):
+    name: str
+    privileges: tuple[Privilege, ...]
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+class Account(Record):
+    """A user beside the one that the cluster is started with."""
+
+    name: str
+    role: str
+    password_sha256: str
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
 class EmsDestination(Record):
     name: str
     type: str

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from farshore_ontap_simulator.model.records import (
+    Account,
     EmsDestination,
     EmsEvent,
     Hold,
@@ -22,6 +23,7 @@ from farshore_ontap_simulator.model.records import (
     Policy,
     Record,
     Relationship,
+    Role,
     Snapshot,
     Svm,
     SvmPeer,
@@ -106,6 +108,8 @@ class Store:
         self.peers = Collection(self, Peer)
         self.svm_peers = Collection(self, SvmPeer)
         self.writers = Collection(self, Writers)
+        self.roles = Collection(self, Role)
+        self.accounts = Collection(self, Account)
         self.ems_destinations = Collection(self, EmsDestination)
         self.ems_events = Collection(self, EmsEvent)
         self._load()

@@ -28,6 +28,8 @@ class Services:
     cluster: Cluster
     transfers: Transfers
     relationships: Relationships
+    calls: set[tuple[str, str, str]] = field(default_factory=set)
+    """Which calls were made since the start: user, method, and the route's path."""
 
 
 class Body(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import hashlib
 import hmac
 import json
 import logging
@@ -17,17 +18,23 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from farshore_ontap_simulator.errors import INTERNAL, NOT_AUTHORIZED, OntapError
+from farshore_ontap_simulator.errors import INTERNAL, NOT_AUTHORIZED, NOT_IN_THE_ROLE, OntapError
 from farshore_ontap_simulator.faults import DropReply, Refuse, Slow
 from farshore_ontap_simulator.model.records import Job
-from farshore_ontap_simulator.rest import cluster_calls, query, snapmirror_calls, storage_calls
+from farshore_ontap_simulator.rest import cluster_calls, query, security_calls, snapmirror_calls, storage_calls
 from farshore_ontap_simulator.rest.api import Answer, Json, Request, Route, Services
+from farshore_ontap_simulator.rest.roles import allows
 
 LOG = logging.getLogger(__name__)
 MAX_BODY_BYTES = 1 << 20
 _TRANSPORT = "farshore.transport"
 
-ROUTES: tuple[Route, ...] = (*cluster_calls.ROUTES, *storage_calls.ROUTES, *snapmirror_calls.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *cluster_calls.ROUTES,
+    *security_calls.ROUTES,
+    *storage_calls.ROUTES,
+    *snapmirror_calls.ROUTES,
+)
 
 
 class TransportProtocol(HttpToolsProtocol):
@@ -87,25 +94,44 @@ class Api:
             pass
 
     async def _respond(self, http: HttpRequest) -> Response:
-        if not self._authorized(http.headers.get("authorization", "")):
+        user = self._user(http.headers.get("authorization", ""))
+        if user is None:
             error = OntapError(NOT_AUTHORIZED, "User is not authorized.", status=401)
             return JSONResponse(error.body(), 401, {"WWW-Authenticate": 'Basic realm="Authorization Required"'})
         try:
+            self._check_role(user, http.method, http.url.path)
             route, request = await self._parse(http)
+            self._services.calls.add((user, route.method, route.path))
             answer = await run_in_threadpool(self._call, route, request)
             return await self._reply(request, answer)
         except OntapError as error:
             return JSONResponse(error.body(), error.status)
 
-    def _authorized(self, header: str) -> bool:
+    def _user(self, header: str) -> str | None:
+        """Who asks; None for a stranger."""
         scheme, _, encoded = header.partition(" ")
         if scheme.lower() != "basic":
-            return False
+            return None
         try:
             given = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
-            return False
-        return hmac.compare_digest(given, self._credentials)
+            return None
+        name, _, password = given.decode(errors="replace").partition(":")
+        if hmac.compare_digest(given, self._credentials):
+            return name
+        account = self._services.cluster.store.accounts.get(name)
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        return name if account is not None and hmac.compare_digest(account.password_sha256, digest) else None
+
+    def _check_role(self, user: str, method: str, path: str) -> None:
+        """Raises OntapError where the user's role doesn't allow it; the first user may do everything."""
+        cluster = self._services.cluster
+        if user == cluster.settings.username:
+            return
+        account = cluster.store.accounts.get(user)
+        role = cluster.store.roles.get(account.role) if account is not None else None
+        if role is None or not allows(role.privileges, method, path):
+            raise OntapError(NOT_IN_THE_ROLE, "not authorized for that command", status=403)
 
     async def _parse(self, http: HttpRequest) -> tuple[Route, Request]:
         path = http.url.path.rstrip("/")
