@@ -291,9 +291,14 @@ class Traffic:
 
     @asynccontextmanager
     async def flowing(self, prefix: str) -> AsyncIterator["Traffic"]:
-        """Two clients push, three pull, until the end."""
-        async with aiohttp.ClientSession() as session:
-            tasks = [asyncio.create_task(self._push_on(session, prefix, site)) for site in ("nyc", "syd")]
+        """Two clients push, three pull, until the end.
+
+        Pushes have a connection each: an nginx that reloads closes idle ones, and a POST that meets that has to be
+        sent again by its client; a GET is, by every HTTP client.
+        """
+        fresh = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(connector=fresh) as pushing, aiohttp.ClientSession() as session:
+            tasks = [asyncio.create_task(self._push_on(pushing, prefix, site)) for site in ("nyc", "syd")]
             tasks += [asyncio.create_task(self._pull_on(session, site)) for site in SITES]
             try:
                 yield self

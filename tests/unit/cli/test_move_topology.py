@@ -29,6 +29,7 @@ registries:
       site: nyc        # where it began
       volume: main_nyc
       url: "http://nyc:5000"
+      ca_file: /etc/nyc.pem
     replicas:
       - site: fra      # first of all
         volume: main_fra
@@ -37,7 +38,7 @@ registries:
         site: mil
         volume: main_mil
         url: http://mil:5000
-      - {site: ath, volume: main_ath, via: mil, url: http://ath:5000}
+      - {site: ath, volume: main_ath, url: http://ath:5000, via: mil, ca_file: /etc/ath.pem}
       - {site: syd, volume: main_syd, url: http://syd:5000}
       - site: akl
         volume: main_akl
@@ -107,6 +108,14 @@ def test_a_file_that_somebody_changed_meanwhile_is_left_alone() -> None:
     after = successor(parse_topology(TREE, "test"), "main", "fra")
     with pytest.raises(ConfigurationError, match="can't be changed place by place"):
         rewritten(TREE.replace("main_akl", "other"), "test", "main", after)
+
+
+def test_what_is_the_places_own_goes_with_it() -> None:
+    after = successor(parse_topology(TREE, "test"), "main", "ath").registries["main"]
+    assert after.primary.ca_file == "/etc/ath.pem"
+    old = after.replica("nyc")
+    assert old is not None
+    assert old.ca_file == "/etc/nyc.pem"
 
 
 def test_only_a_replica_can_become_the_primary() -> None:

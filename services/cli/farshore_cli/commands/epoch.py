@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,7 +25,6 @@ def epoch(
     topology: TopologyFile,
     registry: Annotated[str, typer.Argument(help="Which registry.", show_default=False)],
     at: Annotated[str, typer.Option("--at", metavar="SITE", help="The site that would take writes.")],
-    ca_file: Annotated[Path | None, typer.Option(help="What certificates of edges are checked against.")] = None,
     output: Annotated[Output, typer.Option(help="For people or for programs.")] = Output.TABLE,
 ) -> None:
     """Say whether SITE may take REGISTRY's writes: run it before a primary's registry is started.
@@ -39,7 +37,7 @@ def epoch(
         raise typer.BadParameter(f"the topology has no registry {registry}", param_hint="REGISTRY")
     if at not in model.sites:
         raise typer.BadParameter(f"the topology has no site {at}", param_hint="--at")
-    standing, why = standing_of(entry, at, asyncio.run(_ask(model, registry, at, ca_file)))
+    standing, why = standing_of(entry, at, asyncio.run(_ask(model, registry, at)))
     if output is Output.JSON:
         print(json.dumps({"may_write": standing is Standing.PRIMARY, "standing": standing.name.lower(), "why": why}))
     else:
@@ -47,8 +45,8 @@ def epoch(
     raise typer.Exit(_CODES[standing])
 
 
-async def _ask(model: Topology, registry: str, at: str, ca_file: Path | None) -> dict[str, EdgeSeen | Unseen]:
-    edges = {name: site.edge.url for name, site in model.sites.items() if site.edge is not None and name != at}
-    async with Asker(str(ca_file) if ca_file else None) as asker:
-        answers = await asyncio.gather(*(asker.edge(url, registry) for url in edges.values()))
+async def _ask(model: Topology, registry: str, at: str) -> dict[str, EdgeSeen | Unseen]:
+    edges = {name: site.edge for name, site in model.sites.items() if site.edge is not None and name != at}
+    async with Asker() as asker:
+        answers = await asyncio.gather(*(asker.edge(name, edge, registry) for name, edge in edges.items()))
     return dict(zip(edges, answers, strict=True))

@@ -6,7 +6,6 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -63,9 +62,6 @@ def move(
     within: Annotated[
         float, typer.Option(parser=seconds_of, metavar="DURATION", help="How long all of it may take.")
     ] = "1h",  # type: ignore[assignment]
-    ca_file: Annotated[
-        Path | None, typer.Option(help="What certificates of edges and registries are checked against.")
-    ] = None,
     replication: Replication = -1,
     output: Annotated[Output, typer.Option(help="For people or for programs.")] = Output.TABLE,
 ) -> None:
@@ -95,7 +91,7 @@ def move(
     )
     bus = kafka_bus(kafka, "farshore-move", replication)
     command = command_runner(promote, {"registry": registry, "site": to}) if promote else None
-    request = Request(topology, bus, intent, hold_dir, str(ca_file) if ca_file else None, command)
+    request = Request(topology, bus, intent, hold_dir, command)
 
     async def look(mover: Mover) -> int:
         plan = await mover.look()

@@ -9,6 +9,8 @@ from typing import Self
 import aiohttp
 
 from farshore.media_types import OCI_MANIFEST
+from farshore.tls import FileSetting, client_context, what_helps, why_not_trusted
+from farshore.topology import Edge, Place
 from farshore_cli.applying.facts import Unseen
 from farshore_cli.moving.facts import EdgeSeen
 
@@ -19,16 +21,14 @@ _PROBED = "farshore-move/manifests/probe"
 
 
 class Asker:
-    """An asynchronous context manager. `ca_file`: what the certificates of edges and registries are checked against."""
+    """An asynchronous context manager."""
 
-    def __init__(self, ca_file: str | None = None) -> None:
-        self.ca_file = ca_file
+    def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else True
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, force_close=True), timeout=aiohttp.ClientTimeout(total=SECONDS)
+            connector=aiohttp.TCPConnector(force_close=True), timeout=aiohttp.ClientTimeout(total=SECONDS)
         )
         return self
 
@@ -38,10 +38,15 @@ class Asker:
         if self._session is not None:
             await self._session.close()
 
-    async def edge(self, url: str, registry: str) -> EdgeSeen | Unseen:
-        """What the edge at `url` says; of answers that differ the one that is farthest from what a move wants."""
+    async def edge(self, site: str, edge: Edge, registry: str) -> EdgeSeen | Unseen:
+        """What the edge of `site` says; of answers that differ the one that is farthest from what a move wants."""
+        url, setting = edge.url, f"sites.{site}.edge.certificate_ca_file"
+        tls = _tls(edge.certificate_ca_file, setting)
         try:
-            answers = await asyncio.gather(*(self._ask_edge(url, registry) for _ in range(TIMES)))
+            answers = await asyncio.gather(*(self._ask_edge(url, registry, tls) for _ in range(TIMES)))
+        except aiohttp.ClientConnectorCertificateError as error:
+            untrusted = error.certificate_error
+            return Unseen(f"{url}: {why_not_trusted(untrusted)}", what_helps(untrusted, setting))
         except (aiohttp.ClientError, TimeoutError) as error:
             return Unseen(f"{url} doesn't answer: {str(error) or type(error).__name__}")
         except (ValueError, KeyError, TypeError):
@@ -50,16 +55,16 @@ class Asker:
         held, idle = all(seen.held for seen in answers), all(seen.idle for seen in answers)
         return EdgeSeen(oldest.primary, oldest.epoch, held, idle)
 
-    async def _ask_edge(self, url: str, registry: str) -> EdgeSeen:
+    async def _ask_edge(self, url: str, registry: str, tls: ssl.SSLContext) -> EdgeSeen:
         about = f"{url}/edge/registries/{registry}"
-        async with self._started().get(about) as answer:
+        async with self._started().get(about, ssl=tls) as answer:
             document = json.loads(await answer.text())
-        async with self._started().get(f"{about}/idle") as answer:
+        async with self._started().get(f"{about}/idle", ssl=tls) as answer:
             idle = answer.status == 204
         return EdgeSeen(str(document["primary"]), int(document["epoch"]), document["held"] is True, idle)
 
-    async def takes_writes(self, url: str, prefix: str) -> bool | None:
-        """Whether the registry at `url` takes writes, asked by pushing what is no manifest; None where it wants
+    async def takes_writes(self, place: Place, prefix: str) -> bool | None:
+        """Whether the registry at `place` takes writes, asked by pushing what is no manifest; None where it wants
         credentials first, and so doesn't say.
 
         CNCF distribution answers 405 while `maintenance.readonly` is enabled (handlers/manifests.go: only a writable
@@ -68,7 +73,10 @@ class Asker:
         headers = {"Content-Type": OCI_MANIFEST}
         try:
             async with self._started().put(
-                f"{url}/v2/{prefix}{_PROBED}", data=b"no manifest", headers=headers
+                f"{place.url}/v2/{prefix}{_PROBED}",
+                data=b"no manifest",
+                headers=headers,
+                ssl=_tls(place.ca_file, "ca_file, beside its url,"),
             ) as answer:
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError):
@@ -79,3 +87,7 @@ class Asker:
         if self._session is None:
             raise RuntimeError("the asker is not entered")
         return self._session
+
+
+def _tls(ca_file: str | None, setting: str) -> ssl.SSLContext:
+    return client_context(FileSetting(setting, ca_file) if ca_file else None)

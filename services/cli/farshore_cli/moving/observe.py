@@ -55,7 +55,7 @@ class Observer:
         copies, edges, accepts = await asyncio.gather(
             self._copies([entry.primary, *entry.replicas]),
             self._edges(topology, intent.registry),
-            self.asker.takes_writes(_target(topology, intent).url, entry.prefix),
+            self.asker.takes_writes(_target(topology, intent), entry.prefix),
         )
         log = await self.log.read(self.fences)
         decided = None if switched else await self._decided(intent, log.end)
@@ -83,7 +83,7 @@ class Observer:
         window = Window(mark.record.move if mark is not None and mark.record.forced else "")
         window.take(events)
         place = _target(topology, intent)
-        there = {} if switched else await ask_for(place.url, self.asker.ca_file, window.to_ask)
+        there = {} if switched else await ask_for(place, window.to_ask)
         return Loss(cover, log.end, window.events, window.lost(there), complete)
 
     async def cover(self, topology: Topology, intent: Intent, log: LogSeen, copies: Mapping[str, Copy | Unseen]) -> int:
@@ -137,8 +137,8 @@ class Observer:
         )
 
     async def _edges(self, topology: Topology, registry: str) -> dict[str, EdgeSeen | Unseen]:
-        edges = {name: site.edge.url for name, site in topology.sites.items() if site.edge is not None}
-        seen = await asyncio.gather(*(self.asker.edge(url, registry) for url in edges.values()))
+        edges = {name: site.edge for name, site in topology.sites.items() if site.edge is not None}
+        seen = await asyncio.gather(*(self.asker.edge(name, edge, registry) for name, edge in edges.items()))
         return dict(zip(edges, seen, strict=True))
 
     async def _decided(self, intent: Intent, end: int) -> Decided:

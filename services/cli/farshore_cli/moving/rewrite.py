@@ -4,7 +4,7 @@ Only the values that change are touched: comments, order and style stay. The res
 where it says anything else than it should.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import yaml
@@ -31,8 +31,7 @@ def rewritten(text: str, source: str, registry: str, after: Topology) -> str:
     before = parse_topology(text, source)
     document = compose(text)
     assert document is not None
-    edits = sorted(_edits(text, _at(document, "registries", registry), before, after, registry), reverse=True)
-    for edit in edits:
+    for edit in reversed(_apart(_edits(text, _at(document, "registries", registry), before, after, registry))):
         text = text[: edit.start] + edit.text + text[edit.end :]
     if parse_topology(text, source) != after:
         raise ConfigurationError("rewrite", source, "it is written in a way that can't be changed place by place")
@@ -49,12 +48,24 @@ def _edits(text: str, node: yaml.Node, before: Topology, after: Topology, regist
     places += list(zip(replicas.value, old.replicas, new.replicas, strict=True))
     for here, was, becomes in places:
         if was.site != becomes.site:
-            for key in ("site", "volume", "url"):
-                value, copied = _at(here, key), _at(written[becomes.site], key)
-                yield _Edit(value.start_mark.index, value.end_mark.index, _source_of(text, copied))
+            there = {name.value: value for name, value in written[becomes.site].value}
+            for key in Place.model_fields:
+                copied = _source_of(text, there[key]) if key in there else None
+                yield from _set(text, here, key, copied, beside="url")
     for here, replica in zip(replicas.value, new.replicas, strict=True):
         yield from _set(text, here, "via", replica.via, beside="site")
     yield from _set(text, node, "epoch", str(new.epoch), beside="primary")
+
+
+def _apart(edits: Iterable[_Edit]) -> list[_Edit]:
+    """In order, with what is taken out twice taken out once: keys beside one another share what lies between them."""
+    found: list[_Edit] = []
+    for edit in sorted(edits):
+        if found and edit.start < found[-1].end:
+            found[-1] = _Edit(found[-1].start, max(found[-1].end, edit.end), found[-1].text + edit.text)
+        else:
+            found.append(edit)
+    return found
 
 
 def _set(text: str, mapping: yaml.Node, key: str, value: str | None, *, beside: str) -> Iterator[_Edit]:

@@ -67,7 +67,6 @@ class Request:
     bus: Bus
     intent: Intent
     hold_dir: str
-    ca_file: str | None = None
     promote: Callable[[], Awaitable[None]] | None = None
     """Has the target's registry take writes and post notifications; may be called again. Raises FarshoreError."""
 
@@ -262,7 +261,7 @@ async def opened_mover(request: Request) -> AsyncIterator[Mover]:
     registry = request.intent.registry
     async with AsyncExitStack() as stack:
         clusters = await stack.enter_async_context(opened(topology))
-        asker = await stack.enter_async_context(Asker(request.ca_file))
+        asker = await stack.enter_async_context(Asker())
         knowledge = stack.enter_context(Knowledge())
         try:
             await create_missing_topics(request.bus)

@@ -6,7 +6,9 @@
 - All others keep their upstream.
 """
 
-from farshore.topology.model import Primary, Registry, Replica, Topology
+from typing import Any
+
+from farshore.topology.model import Place, Primary, Registry, Replica, Topology
 
 
 def successor(topology: Topology, registry: str, target: str) -> Topology:
@@ -24,18 +26,18 @@ def successor(topology: Topology, registry: str, target: str) -> Topology:
     upstream |= dict(zip(way[1:], way, strict=False))
     places = [old if one is chosen else one for one in entry.replicas]  # the old primary takes the target's place
     replicas = [
-        Replica(
-            site=place.site,
-            volume=place.volume,
-            url=place.url,
-            via=None if upstream[place.site] == target else upstream[place.site],
-        )
+        Replica(via=None if upstream[place.site] == target else upstream[place.site], **_values(place))
         for place in places
     ]
-    primary = Primary(site=chosen.site, volume=chosen.volume, url=chosen.url)
+    primary = Primary(**_values(chosen))
     changes = {"primary": primary, "replicas": replicas, "epoch": entry.epoch + 1}
     moved: Registry = entry.model_copy(update=changes)
     return topology.model_copy(update={"registries": {**topology.registries, registry: moved}})
+
+
+def _values(place: Place) -> dict[str, Any]:
+    """What is the place's own, whichever part it plays."""
+    return {name: getattr(place, name) for name in Place.model_fields}
 
 
 def way_to_primary(topology: Topology, registry: str, site: str) -> list[str]:

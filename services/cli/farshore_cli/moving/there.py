@@ -6,18 +6,19 @@ from farshore.oci import Digest
 from farshore.records.events import Event
 from farshore.registry import RegistryClient
 from farshore.registry.errors import ContentNotFoundError
+from farshore.topology import Place
 
 AT_ONCE = 16
 SECONDS = 10.0
 
 
-async def ask_for(url: str, ca_file: str | None, events: list[Event]) -> dict[str, Digest | None]:
-    """By image: the digest that the registry at `url` has under its name, None where it says that it has nothing.
+async def ask_for(place: Place, events: list[Event]) -> dict[str, Digest | None]:
+    """By image: the digest that the registry at `place` has under its name, None where it says that it has nothing.
 
     Raises FarshoreError where it gives no certain answer: what isn't known is neither lost nor there.
     """
     turn = asyncio.Semaphore(AT_ONCE)
-    async with RegistryClient(url, timeout_seconds=SECONDS, ca_file=ca_file) as client:
+    async with RegistryClient(place.url, timeout_seconds=SECONDS, ca_file=place.ca_file) as client:
 
         async def ask(event: Event) -> Digest | None:
             async with turn:
