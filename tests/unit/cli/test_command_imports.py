@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,11 @@ from typer.testing import CliRunner
 import farshore_cli.commands
 from farshore_cli.__main__ import COMMANDS, app_for
 
-NO_COMMANDS = {"__init__", "options", "running"}
-
 
 def test_every_command_is_listed() -> None:
-    folder = Path(farshore_cli.commands.__path__[0])
-    assert {file.stem for file in folder.glob("*.py")} - NO_COMMANDS == set(COMMANDS)
+    names = [file.stem for file in Path(farshore_cli.commands.__path__[0]).glob("*.py")]
+    commands = {name for name in names if hasattr(import_module(f"farshore_cli.commands.{name}"), name)}
+    assert commands == set(COMMANDS)
     answer = CliRunner().invoke(app_for(["--help"]), ["--help"], env={"COLUMNS": "200"})
     lines = [line.split() for line in answer.output.splitlines()]
     assert {words[1] for words in lines if len(words) > 2} >= set(COMMANDS)
@@ -31,9 +31,9 @@ def test_a_slip_is_answered_as_by_the_whole_command_line(words: list[str]) -> No
 @pytest.mark.parametrize(
     ("command", "spared"),
     [
-        ("fence", ["netapp_ontap", "aiohttp", "prometheus_client"]),
+        ("fence", ["netapp_ontap", "prometheus_client"]),
         ("deadletter", ["netapp_ontap", "prometheus_client"]),
-        ("plan", ["aiohttp", "prometheus_client"]),
+        ("plan", ["farshore_cli.commands.demo", "prometheus_client"]),
     ],
 )
 def test_a_command_imports_nothing_that_only_others_need(command: str, spared: list[str]) -> None:
