@@ -72,7 +72,7 @@ def replica_read(state: State, read: ReplicaRead, now: float) -> State:
     state = _source_may_be_stale(state, read, now)
     if before.transfer is not None and read.exported == before.exported and proven < state.covered():
         reason = f"a transfer ended, and {read.exported.name if read.exported else 'nothing'} is still what is exported"
-        common |= _if_again(before, now)
+        common |= _if_again(state, before, now)
         return _stop(with_replica(state, read.site, **common), read.site, RetryClass.RETRY_SOON, reason, now)
     common |= {
         "activity": Activity.IDLE,
@@ -96,15 +96,18 @@ def replica_failed(state: State, failed: ReplicaFailed, now: float) -> State:
     before = state.replica(failed.site)
     if failed.retry is RetryClass.REDISCOVER and before.activity is Activity.STARTING:
         state = read_source_again(state, now)  # the snapshot may be gone
-        state = with_replica(state, failed.site, **_if_again(before, now))
+        state = with_replica(state, failed.site, **_if_again(state, before, now))
     return _stop(state, failed.site, failed.retry, failed.reason, now)
 
 
-def _if_again(before: Replica, now: float) -> dict[str, Any]:
+def _if_again(state: State, before: Replica, now: float) -> dict[str, Any]:
     """What is sent again and again in vain may be older than what is exported: a former owner's request can be carried
     out so late that the snapshot of a lower cover is the younger one, or has the name of one that is held there. From
     the second time on, have a new one taken."""
-    return {"younger_than": now, "vain": before.target} if before.failures and before.exported is not None else {}
+    if not before.failures or before.exported is None:
+        return {}
+    sent = (snapshot.id for snapshot in state.source.snapshots or () if snapshot.id.name == before.target)
+    return {"younger_than": now, "vain": next(sent, None)}
 
 
 def _stop(state: State, site: str, retry: RetryClass, reason: str, now: float) -> State:

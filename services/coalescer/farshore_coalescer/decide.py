@@ -214,7 +214,7 @@ def _holds_up(state: State, replica: Replica) -> bool:
     """
     exported = replica.exported
     return exported is not None and any(
-        behind.vain == exported.name or (behind.exported == exported and _holds_up(state, behind))
+        behind.vain == exported or (behind.exported == exported and _holds_up(state, behind))
         for behind in state.replicas
         if behind.upstream == replica.site
     )
@@ -264,7 +264,7 @@ def _transfer_target(state: State, replica: Replica, *, taking: bool) -> str | N
     if _needs_younger(state, replica):
         return None
     best = _available(state, replica)
-    if best is None or best.id.name == replica.vain:
+    if best is None or best.id == replica.vain:
         return None
     return best.id.name if _lacks(state, replica, best) else None
 

@@ -92,7 +92,7 @@ class Replica(NamedTuple):
 
     `position`: arrivals are published up to here, None until it has been read. `exported`: what the last reading saw at
     the destination; `proven`: the cover that it proves. `younger_than`: only a snapshot that was begun after this is
-    known to be younger than what is exported; -1 where every one of a higher cover is. `vain`: the name of a snapshot
+    known to be younger than what is exported; -1 where every one of a higher cover is. `vain`: a snapshot
     that was asked for more than once and didn't come, until something else is exported. `target` and `transfer`: the
     snapshot's name and the transfer's uuid while STARTING or TRANSFERRING; `brought_by`: the transfer that brought
     `exported`.
@@ -111,7 +111,7 @@ class Replica(NamedTuple):
     exported: SnapshotId | None = None
     proven: int = 0
     younger_than: float = -1.0
-    vain: str | None = None
+    vain: SnapshotId | None = None
     target: str | None = None
     transfer: str | None = None
     brought_by: str | None = None

@@ -19,7 +19,7 @@ from farshore_coalescer.messages import (
     TransferStarted,
 )
 from farshore_coalescer.snapshot_names import Log
-from farshore_coalescer.state import Rules
+from farshore_coalescer.state import Rules, SnapshotId
 
 
 def test_a_snapshot_that_a_person_named_like_ours_is_never_deleted() -> None:
@@ -94,6 +94,24 @@ def test_a_snapshot_that_turns_out_to_be_no_younger_is_followed_by_another() -> 
     assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(3, 1), 3)]
     machine.see(SnapshotTaken(snapshot(3, 1)))
     assert StartTransfer("fra", LOG.snapshot_name(3, 1)) in machine.decide()
+
+
+def test_one_that_was_deleted_and_is_taken_again_under_its_name_is_sent() -> None:
+    machine = Machine("fra", head=8)
+    machine.later(1)
+    machine.idle(snapshot(3), source=(snapshot(3), snapshot(8)))
+    for _ in range(2):
+        assert StartTransfer("fra", LOG.snapshot_name(8)) in machine.decide()
+        machine.see(ReplicaFailed("fra", RetryClass.REDISCOVER, "the snapshot does not exist on the source volume"))
+        machine.later(1)
+        machine.decide()
+        machine.see(ReplicaRead("fra", snapshot(3).id))
+        machine.see(SourceRead((snapshot(3), snapshot(8))))
+    machine.see(SourceRead((snapshot(3),)))
+    assert [one for one in machine.decide() if isinstance(one, TakeSnapshot)] == [TakeSnapshot(LOG.snapshot_name(8), 8)]
+    again = snapshot(8)._replace(id=SnapshotId(LOG.snapshot_name(8), "another version"), uuid="another")
+    machine.see(SnapshotTaken(again))
+    assert StartTransfer("fra", LOG.snapshot_name(8)) in machine.decide()
 
 
 def test_what_the_end_of_a_cascade_asks_for_in_vain_is_followed_by_another_all_the_way() -> None:
