@@ -1,13 +1,11 @@
 """One owner of the lane that says what every site has: what everywhere_lane.py does, told by a virtual clock."""
 
 from verifier_lane import Clock
-from verifier_log import Kafka, Said
+from verifier_log import EVERYWHERE_GROUP, Kafka, Said
 
 from farshore.records.readiness import ReadinessState
 from farshore_verifier.everywhere import ALL_SITES_SAY, EverywhereTable, Image, Rebuild
 from farshore_verifier.window import Mark
-
-GROUP = "everywhere"
 
 
 class AllSites:
@@ -17,7 +15,7 @@ class AllSites:
         self.clock, self.kafka, self.latency = clock, kafka, latency
         self._sites = {"main": sites}
         self.alive = True
-        place = kafka.groups[GROUP]
+        place = kafka.groups[EVERYWHERE_GROUP]
         self.owner = place.take_over()
         self.next = place.mark.offset
         self._committing = False
@@ -49,7 +47,7 @@ class AllSites:
     def _read_again(self, table: EverywhereTable, committed: int, images: frozenset[Image] | None) -> list[Said]:
         """Rebuild `table`; of what was committed long ago only each key's last record is left."""
         rebuild: Rebuild[Said] = Rebuild(table, committed)
-        compacted = self.kafka.groups[GROUP].mark.offset if self.clock.chance() < 0.5 else 0
+        compacted = self.kafka.groups[EVERYWHERE_GROUP].mark.offset if self.clock.chance() < 0.5 else 0
         last = {(said.site, said.image): offset for offset, said in enumerate(self.kafka.readiness[:compacted])}
         for offset, said in enumerate(self.kafka.readiness):
             left = offset >= compacted or last[said.site, said.image] == offset
@@ -66,7 +64,7 @@ class AllSites:
 
         def land() -> None:
             self._committing = False
-            if not self.kafka.commit(GROUP, self.owner, announced, [], Mark(self.next, ""), []):
+            if not self.kafka.commit(EVERYWHERE_GROUP, self.owner, announced, [], Mark(self.next, ""), []):
                 self.alive = False
                 return
             self.read()

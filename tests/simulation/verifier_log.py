@@ -7,6 +7,9 @@ from farshore.records.readiness import ReadinessState
 from farshore_verifier.everywhere import Sighting
 from farshore_verifier.window import Mark
 
+EVERYWHERE_GROUP = "everywhere"
+"""Whose place is that of the lane that says what every site has; a site's lane has the site's name."""
+
 
 @dataclass(frozen=True)
 class Said:

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from verifier_all_sites import GROUP, AllSites
+from verifier_all_sites import AllSites
 from verifier_history import TROUBLES, History, SimulatedSite, arrival_of
 from verifier_lane import Lane, LaneRules
-from verifier_log import Kafka, Partition
+from verifier_log import EVERYWHERE_GROUP, Kafka, Partition
 from verifier_promises import InvariantError, Promises, check_restored
 
 from farshore.errors import FarshoreError
@@ -51,7 +51,7 @@ class Schedule:
         self.history = History()
         self.kafka = Kafka()
         self.sites = [SimulatedSite(f"s{number}", self.history) for number in range(rng.randint(1, 3))]
-        self.kafka.groups = {name: Partition() for name in [*(site.name for site in self.sites), GROUP]}
+        self.kafka.groups = {name: Partition() for name in [*(site.name for site in self.sites), EVERYWHERE_GROUP]}
         self.rules = LaneRules(
             retry_for=rng.choice([IMPATIENT, 90.0, 900.0]) if faulty else 900.0,
             objective=rng.choice([None, 2.0, 60.0]),
