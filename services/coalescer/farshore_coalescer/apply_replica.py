@@ -47,7 +47,8 @@ def replica_read(state: State, read: ReplicaRead, now: float) -> State:
         "target": None,
         "transfer": None,
     }
-    if read.refusing is None and (read.exported != before.exported or proven >= state.covered()):
+    offered = _offered(state, before)
+    if read.refusing is None and (read.exported != before.exported or proven >= offered):
         common |= {"failures": 0, "trouble": None}  # progress, or nothing left to do
     if read.running is not None:
         same = before.transfer == read.running.uuid
@@ -70,7 +71,7 @@ def replica_read(state: State, read: ReplicaRead, now: float) -> State:
         retry, reason = read.failed
         return _stop(with_replica(state, read.site, **common), read.site, retry, reason, now)
     state = _source_may_be_stale(state, read, now)
-    if before.transfer is not None and read.exported == before.exported and proven < state.covered():
+    if before.transfer is not None and read.exported == before.exported and proven < offered:
         reason = f"a transfer ended, and {read.exported.name if read.exported else 'nothing'} is still what is exported"
         common |= _if_again(state, before, now)
         return _stop(with_replica(state, read.site, **common), read.site, RetryClass.RETRY_SOON, reason, now)
@@ -81,6 +82,12 @@ def replica_read(state: State, read: ReplicaRead, now: float) -> State:
         "read_at": now + spread(IDLE_READ_SECONDS, f"{read.site}/{now}"),
     }
     return with_replica(state, read.site, **common)
+
+
+def _offered(state: State, replica: Replica) -> int:
+    """The highest cover that the replica could be sent: a hop has it even when it is fenced at the source since."""
+    upstream = state.replica(replica.upstream).proven if replica.upstream is not None else 0
+    return max(state.covered(), upstream)
 
 
 def _source_may_be_stale(state: State, read: ReplicaRead, now: float) -> State:
