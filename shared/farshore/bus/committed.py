@@ -109,19 +109,12 @@ async def _read(
 
 
 async def _search(client: AIOKafkaClient, place: TopicPartition, search: NewestFirst) -> NewestFirst:
-    """Look through the log from its end backwards, until no group's position is missing or there is no more of it."""
-    async for stretch in InternalLog(client, place).newest_first(search.read):
-        search.add(stretch)
-        if search.complete:
-            break
+    await InternalLog(client, place).look_through(search)
     return search
 
 
 async def _ends(client: AIOKafkaClient, search: NewestEnds) -> dict[int, bool]:
     """Whether the newest transaction of each producer was kept, where the log says so."""
     number = coordinating_partition(search.transactional_id, await partition_count(client, TRANSACTION_STATE))
-    async for stretch in InternalLog(client, TopicPartition(TRANSACTION_STATE, number)).newest_first(search.read):
-        search.add(stretch)
-        if search.complete:
-            break
+    await InternalLog(client, TopicPartition(TRANSACTION_STATE, number)).look_through(search)
     return search.kept

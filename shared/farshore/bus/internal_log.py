@@ -1,6 +1,5 @@
 """Reads a partition of a topic that Kafka keeps for itself, from its leader, from the end backwards."""
 
-from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
 from aiokafka import TopicPartition
@@ -26,6 +25,20 @@ class Entry(Protocol):
 E = TypeVar("E", bound=Entry)
 
 
+class NewestWanted(Protocol[E]):
+    """Whoever looks for the newest of something."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the older stretches say is out of date."""
+
+    def read(self, data: bytes) -> tuple[list[E], int]:
+        """Entries of what Kafka answered a fetch with, and the offset behind it, -1 if it is empty."""
+
+    def add(self, stretch: list[E]) -> None:
+        """Take in the entries of the stretch right before the ones added so far."""
+
+
 async def partition_count(client: AIOKafkaClient, topic: str) -> int:
     """How many partitions `topic` has; raises LeaderNotAvailableError where there is none, or it may not be read."""
     await client.add_topic(topic)
@@ -46,23 +59,21 @@ class InternalLog:
         self._leader = leader
         self._partition = partition
 
-    async def newest_first(self, read: Callable[[bytes], tuple[list[E], int]]) -> AsyncIterator[list[E]]:
-        """The entries of one stretch of the log after the other, the last stretch first, each in the log's order.
-
-        `read` makes entries of what Kafka answered a fetch with, and tells the offset behind it, -1 if it is empty.
-        """
+    async def look_through(self, search: NewestWanted[E]) -> None:
+        """Feed `search` one stretch of the log after the other, the last first, until it is complete or no more is
+        there."""
         begin, until = await self._bound(_EARLIEST), await self._bound(_LATEST)
         stretch = _STRETCH
-        while until > begin:
+        while until > begin and not search.complete:
             since = max(begin, until - stretch)
             entries: list[E] = []
             at = since
             while at < until:
-                some, at = read(await self._fetch(at))
+                some, at = search.read(await self._fetch(at))
                 if at < 0:
                     raise LeaderNotAvailableError(f"{self._partition.topic} ends before {until} now")
                 entries += some
-            yield [entry for entry in entries if since <= entry.at < until]
+            search.add([entry for entry in entries if since <= entry.at < until])
             until, stretch = since, stretch * 4
 
     async def _bound(self, which: int) -> int:

@@ -77,9 +77,10 @@ def plan_move(topology: Topology, intent: Intent, facts: MoveFacts) -> MovePlan:
     """What is left of moving the registry, with `topology` as the file has it now."""
     if is_switched(topology, intent):
         return _After(topology, intent, facts).plan()
-    if intent.force or _Before(topology, intent, facts).is_forced:
+    before = _Before(topology, intent, facts)
+    if intent.force or before.is_forced:
         return _Forced(topology, intent, facts).plan()
-    return _Before(topology, intent, facts).plan()
+    return before.plan()
 
 
 def _in_order(stages: Iterator[list[MoveStep]]) -> tuple[MoveStep, ...]:
@@ -126,6 +127,15 @@ class _Common:
         for site, edge in self._facts.edges.items():
             if isinstance(edge, Unseen):
                 yield Difference(site, f"edge of {site}", edge.reason, Consequence.UNKNOWN, edge.hint)
+
+    def _edges_of_another_mind(self) -> Iterator[Difference]:
+        """Edges that have another primary or epoch than the topology."""
+        registry, old, epoch = self._intent.registry, self._entry.primary.site, self._entry.epoch
+        for site, edge in self._facts.edges.items():
+            if isinstance(edge, EdgeSeen) and (edge.primary, edge.epoch) != (old, epoch):
+                found = f"its primary of {registry} is {edge.primary}, epoch {edge.epoch}"
+                hint = f"the topology says {old}, epoch {epoch}: bring the two together first"
+                yield Difference(site, f"edge of {site}", found, Consequence.BLOCKED, hint)
 
     def _releases(self, stage: Stage) -> list[MoveStep]:
         return [
@@ -197,15 +207,11 @@ class _Before(_Common):
     # --- what stands against it
 
     def _obstacles(self) -> Iterator[Difference]:
-        registry, old = self._intent.registry, self._entry.primary.site
+        registry = self._intent.registry
         if not self._facts.edges:
             hint = "a planned move needs an edge that holds writes"
             yield Difference("", "edges", "no site has one", Consequence.BLOCKED, hint)
-        for site, edge in self._facts.edges.items():
-            if isinstance(edge, EdgeSeen) and (edge.primary, edge.epoch) != (old, self._entry.epoch):
-                found = f"its primary of {registry} is {edge.primary}, epoch {edge.epoch}"
-                hint = f"the topology says {old}, epoch {self._entry.epoch}: bring the two together first"
-                yield Difference(site, f"edge of {site}", found, Consequence.BLOCKED, hint)
+        yield from self._edges_of_another_mind()
         for site, hold in self._facts.holds.items():
             if hold is not None and hold.move and hold.target != self._intent.target:
                 found = f"its writes are held by a move to {hold.target}"
@@ -390,11 +396,7 @@ class _Forced(_Common):
         if source is not None and source.volume is not None and source.volume.state == "online":
             hint = "a planned move (without --force) loses nothing"
             yield Difference(old, f"volume {source.volume.name}", "it is there", Consequence.BLOCKED, hint)
-        for site, edge_seen in self._facts.edges.items():
-            if isinstance(edge_seen, EdgeSeen) and (edge_seen.primary, edge_seen.epoch) != (old, self._entry.epoch):
-                found = f"its primary of {registry} is {edge_seen.primary}, epoch {edge_seen.epoch}"
-                hint = f"the topology says {old}, epoch {self._entry.epoch}: bring the two together first"
-                yield Difference(site, f"edge of {site}", found, Consequence.BLOCKED, hint)
+        yield from self._edges_of_another_mind()
         copy = self._copy(target)
         if copy is not None and not (self._is_broken() or (copy.relationship and copy.relationship.established)):
             found = f"it is {copy.relationship.state}" if copy.relationship else "there is none"
