@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -129,6 +130,12 @@ def paths(world: World) -> dict[str, str]:
     }
 
 
+def in_any_order(challenge: str | None) -> list[str]:
+    """The registry names the actions of a scope in another order each time: `pull,push` is `push,pull`."""
+    assert challenge is not None
+    return sorted(re.split(r"[:,\"]", challenge))
+
+
 async def test_a_challenge_passes_unchanged(world: World) -> None:
     for path, asked in paths(world).items():
         status, challenge = await world.ask("edge", path)
@@ -137,7 +144,9 @@ async def test_a_challenge_passes_unchanged(world: World) -> None:
         assert challenge.startswith("Bearer realm=")
         assert (status, challenge) == await world.ask(asked, path), path
     upload = "/v2/team/app/blobs/uploads/"
-    assert await world.ask("edge", upload, "POST") == await world.ask("primary", upload, "POST")
+    status, challenge = await world.ask("edge", upload, "POST")
+    at_primary = await world.ask("primary", upload, "POST")
+    assert (status, in_any_order(challenge)) == (at_primary[0], in_any_order(at_primary[1]))
 
 
 async def test_whom_the_token_server_knows_pulls_and_others_do_not(world: World, tmp_path: Path) -> None:
