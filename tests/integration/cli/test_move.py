@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,11 @@ class Watching:
             raise Killed
 
 
-def request(world: MoveWorld, target: str, *, abort: bool = False) -> Request:
+def request(world: MoveWorld, target: str, *, force: bool = False, discard: str = "") -> Request:
     async def promote() -> None:
         await world.start_registry(target, writable=True)
 
-    intent = Intent("main", target, "0123", timedelta(minutes=10), abort=abort, has_promotion=True)
+    intent = Intent("main", target, "0123", has_promotion=True, force=force, discard=discard)
     return Request(world.topology_file, world.bus, intent, world.hold_dir, promote=promote)
 
 
@@ -194,26 +194,34 @@ async def test_the_process_killed_again_and_again_comes_to_the_same_end(world: M
 
 
 async def test_killed_at_every_step_a_move_comes_to_the_same_end(world: MoveWorld) -> None:
-    """Each run dies at its first step, one before it is done, the next when it was."""
     traffic = Traffic(world)
     await pushed(world, traffic, "killed-1", "killed-2")
     target = world.topology.registries["main"].replicas[-1].site
-    asked = request(world, target)
-    finished = []
-    async with world.operator(), opened_mover(asked) as first:
-        for number in range(100):
-            watching = Watching(("done", "…")[number % 2])
-            try:
-                outcome = await Mover(asked, first.observer, world.topology).run(watching, 60)
-            except Killed:
-                finished += [line for line in watching.lines if line.endswith(": done")]
-            else:
-                break
-        assert outcome.exit_code == 0, (watching.lines, outcome.as_json())
+    async with world.operator():
+        _, finished = await killed_at_every_step(world, request(world, target))
     assert len(finished) >= 14, finished
     await world.demote()
     await pushed(world, traffic, "killed-3")
     await all_is_well(world, traffic)
+
+
+async def killed_at_every_step(world: MoveWorld, asked: Request) -> tuple[MoveOutcome, list[str]]:
+    """How the move ends, and each step that was done before. Each run dies at its first step, one when it was done, the
+    next one before. The next one knows of it only what the world says."""
+    finished: list[str] = []
+    async with opened_mover(asked) as first:
+        for number in range(100):
+            watching = Watching(("done", "…")[number % 2])
+            observer = replace(first.observer, promoted=False)
+            again = replace(asked, intent=replace(asked.intent, fresh=f"{number:04}"))
+            try:
+                outcome = await Mover(again, observer, world.topology).run(watching, 60)
+            except Killed:
+                finished += [line for line in watching.lines if line.endswith(": done")]
+            else:
+                break
+    assert outcome.exit_code == 0, (watching.lines, outcome.as_json())
+    return outcome, finished
 
 
 @asynccontextmanager
@@ -254,8 +262,8 @@ async def test_a_forced_move_says_exactly_what_is_lost_revokes_it_and_takes_the_
     assert refused.code == 75, refused.out  # a planned move needs the primary
     lost = {f"team/app:{tag}": traffic.pushed[tag] for tag in ("kept-1", "lost-1", "lost-2")}
 
-    def told(text: str) -> dict[str, str]:
-        loss = json.loads(text)["loss"]
+    def told(document: dict[str, Any]) -> dict[str, str]:
+        loss = document["loss"]
         assert (loss["events"], loss["complete"]) == (3, True)
         assert {one["image"]: one["there"] for one in loss["images"]} == {
             "team/app:kept-1": kept["kept-1"],
@@ -266,19 +274,13 @@ async def test_a_forced_move_says_exactly_what_is_lost_revokes_it_and_takes_the_
 
     dry = await farshore(*command, "--force", "--dry-run", "--output", "json")
     assert dry.code == 0, dry.err
-    assert told(dry.out) == lost
+    assert told(json.loads(dry.out)) == lost
     assert world.topology.registries["main"] == registry
-    asked = world.folder / "promote-by-force"
-    async with world.operator(), promoting(world, asked, target):
-        killed = await start_farshore(*command, "--force", "--promote", f"touch {asked}")
-        assert killed.stdout is not None
-        async for line in killed.stdout:
-            if line.decode().startswith("announce what vanished"):
-                killed.kill()
-        await killed.communicate()
-        forced = await farshore(*command, "--force", "--promote", f"touch {asked}", "--output", "json")
-    assert forced.code == 0, (forced.out, forced.err)
-    assert told(forced.out) == lost
+    async with world.operator():
+        forced, finished = await killed_at_every_step(world, request(world, target, force=True))
+    for words in ("mark the log", "break off", "announce", "have the registry", "write the topology", "release"):
+        assert any(line.startswith(words) for line in finished), (words, finished)
+    assert told(forced.as_json()) == lost
 
     del traffic.pushed["lost-1"], traffic.pushed["lost-2"]
     traffic.pushed |= kept
@@ -306,8 +308,9 @@ async def test_a_forced_move_says_exactly_what_is_lost_revokes_it_and_takes_the_
     assert first.code == 0, first.out
     assert (kept_apart.code, f"--discard {old}" in kept_apart.out) == (1, True), kept_apart.out
     await world.find_rest(old)
-    back = await farshore(*command, "--discard", old)
-    assert back.code == 0, back.out
+    async with world.operator():
+        _, finished = await killed_at_every_step(world, request(world, target, discard=old))
+    assert any(line.startswith("resynchronise") for line in finished), finished
     await all_is_well(world, traffic)
 
 
