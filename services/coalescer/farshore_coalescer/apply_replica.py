@@ -118,16 +118,22 @@ def _if_again(state: State, before: Replica, now: float) -> dict[str, Any]:
 
 
 def _stop(state: State, site: str, retry: RetryClass, reason: str, now: float) -> State:
-    """Wait as the class of the failure asks, then read the relationship again before anything else."""
-    failures = state.replica(site).failures + 1
-    slow = retry in (RetryClass.OPERATOR, RetryClass.FINAL)
+    """Wait as the class of the failure asks, then read the relationship again before anything else.
+
+    The back-off begins anew where the kind of failure changes: somebody is at work. A cluster that was lost for long
+    and is back must not be looked at as seldom as if its relationship had been missing all the time.
+    """
+    before = state.replica(site)
+    stuck = retry in (RetryClass.OPERATOR, RetryClass.FINAL)
+    failures = before.failures + 1 if stuck == before.stuck else 1
     return with_replica(
         state,
         site,
-        activity=Activity.STOPPED if slow else Activity.UNKNOWN,
+        activity=Activity.STOPPED if stuck else Activity.UNKNOWN,
         target=None,
         transfer=None,
         failures=failures,
+        stuck=stuck,
         look_at=now + wait_seconds(retry, failures, site),
         trouble=reason,
     )

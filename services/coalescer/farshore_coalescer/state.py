@@ -97,7 +97,8 @@ class Replica(NamedTuple):
     snapshot's name and the transfer's uuid while STARTING or TRANSFERRING; `brought_by`: the transfer that brought
     `exported`.
     `look_at`: not before this is anything done. `took`: seconds that its last transfer ran. `idle_since`: when it last
-    became idle. `read_at`: when an idle relationship is read again. `failures` in a row, without progress between.
+    became idle. `read_at`: when an idle relationship is read again. `failures` in a row, without progress between, all
+    of which a person has to mend (`stuck`), or none.
     `publishing`: up to where a publication under way goes. `committed_at`: when the position was last written to Kafka.
     `seen_once`: it has been read by this process.
     """
@@ -119,6 +120,7 @@ class Replica(NamedTuple):
     took: float = 0.0
     idle_since: float = 0.0
     failures: int = 0
+    stuck: bool = False
     trouble: str | None = None
     publishing: int | None = None
     publish_at: float = 0.0

@@ -171,3 +171,22 @@ def test_a_snapshot_that_is_due_goes_ahead_of_clean_up() -> None:
     machine = Machine("fra", rules=Rules(keep=0)).idle(snapshot(9), source=(snapshot(3), snapshot(9)))
     machine.push_and_settle(12)
     assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(12), 12)]
+
+
+def test_a_relationship_of_a_cluster_that_is_back_after_long_is_not_looked_at_as_seldom_as_one_missing_for_long() -> (
+    None
+):
+    machine = Machine("fra").idle()
+
+    def fails(retry: RetryClass) -> float:
+        machine.see(ReplicaFailed("fra", retry, "what is wrong"))
+        wait = machine.state.replica("fra").look_at - machine.now
+        machine.later(wait)
+        assert ReadReplica("fra") in machine.decide()
+        return wait
+
+    away = [fails(RetryClass.RETRY_SOON) for _ in range(10)]
+    missing = [fails(RetryClass.OPERATOR) for _ in range(5)]
+    assert away[-1] >= 15
+    assert missing == [4, 8, 16, 30, 30]
+    assert fails(RetryClass.RETRY_SOON) < 1
