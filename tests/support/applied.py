@@ -28,18 +28,9 @@ def topology_document(simulators: Mapping[str, Simulator], token: Path) -> dict[
     return {
         "version": 1,
         "sites": {
-            site: {
-                "model": "cloud",
-                "ontap": {
-                    "url": simulator.url,
-                    "username": simulator.settings.username,
-                    "password": simulator.settings.password,
-                    "svm": simulator.svm,
-                    "timeout": "10s",
-                    "ems": {"url": EVENTS},
-                },
-                "edge": {"url": f"http://{site}.example", "listen": ":8080"},
-            }
+            site: simulator.topology_entry(
+                {"url": f"http://{site}.example", "listen": ":8080"}, timeout="10s", ems={"url": EVENTS}
+            )
             for site, simulator in simulators.items()
         },
         "registries": {

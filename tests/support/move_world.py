@@ -234,16 +234,9 @@ def _topology(simulators: dict[str, Simulator], addresses: dict[str, str], token
     return {
         "version": 1,
         "sites": {
-            site: {
-                "model": "cloud",
-                "ontap": {
-                    "url": simulator.url,
-                    "username": simulator.settings.username,
-                    "password": simulator.settings.password,
-                    "svm": simulator.svm,
-                },
-                "edge": {"url": f"http://{addresses[f'edge-{site}']}", "listen": addresses[f"edge-{site}"]},
-            }
+            site: simulator.topology_entry(
+                {"url": f"http://{addresses[f'edge-{site}']}", "listen": addresses[f"edge-{site}"]}
+            )
             for site, simulator in simulators.items()
         },
         "registries": {

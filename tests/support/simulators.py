@@ -60,6 +60,11 @@ class Simulator:
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
+    def topology_entry(self, edge: dict[str, str], **ontap: Any) -> dict[str, Any]:
+        """The site as a topology file has it; `ontap` stands beside the cluster's address and login."""
+        login = {"url": self.url, "username": USERNAME, "password": self.settings.password, "svm": self.svm}
+        return {"model": "cloud", "ontap": login | ontap, "edge": edge}
+
     @property
     def pid(self) -> int:
         assert self._process is not None

@@ -8,6 +8,7 @@ from typing import Self
 
 import aiohttp
 
+from farshore.asking import asking_session
 from farshore.media_types import OCI_MANIFEST
 from farshore.tls import FileSetting, client_context, what_helps, why_not_trusted
 from farshore.topology import Edge, Place
@@ -27,9 +28,7 @@ class Asker:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True), timeout=aiohttp.ClientTimeout(total=SECONDS)
-        )
+        self._session = asking_session(SECONDS)
         return self
 
     async def __aexit__(

@@ -7,6 +7,7 @@ from types import TracebackType
 
 import aiohttp
 
+from farshore.asking import asking_session
 from farshore.errors import ConfigurationError
 from farshore.topology.fields import ListenAddress
 
@@ -26,10 +27,7 @@ class Nginx:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Nginx":
-        # a new connection each time: one that is kept would be answered by a worker of the rules before
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True), timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
-        )
+        self._session = asking_session(_ANSWER_SECONDS)
         return self
 
     async def __aexit__(
