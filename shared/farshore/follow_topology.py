@@ -6,24 +6,31 @@ from collections.abc import Awaitable, Callable
 
 from farshore.service import Service
 from farshore.telemetry import event
+from farshore.topology import Topology
 from farshore.topology.watch import LOOK_SECONDS, TopologyWatch
 
 log = logging.getLogger(__name__)
 
 
 async def follow_topology(
-    service: Service, work: Callable[[asyncio.Event], Awaitable[None]], *, look_seconds: float = LOOK_SECONDS
+    service: Service,
+    work: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    needs: Callable[[Topology], object],
+    look_seconds: float = LOOK_SECONDS,
 ) -> None:
     """Do `work` with `service.topology`, and anew with what the file says whenever that is something else.
 
-    `work` is given the event that asks it to end soon: the service stops, or the topology changed.
+    `work` is given the event that asks it to end soon: the service stops, or the topology changed. `needs` raises
+    ConfigurationError where a changed topology can't be used; then the work goes on with the one before.
     """
-    watch = TopologyWatch(service.settings.topology, service.topology, look_seconds=look_seconds)
+    watch = TopologyWatch(service.settings.topology, needs)
+    service.topology = watch.topology
     while True:
         ending = asyncio.Event()
         working = asyncio.ensure_future(work(ending))
         stopped = asyncio.create_task(service.stopping.wait())
-        changed = asyncio.create_task(watch.changed())
+        changed = asyncio.create_task(watch.changed(look_seconds=look_seconds))
         try:
             await asyncio.wait({working, stopped, changed}, return_when=asyncio.FIRST_COMPLETED)
             ending.set()

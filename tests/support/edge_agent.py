@@ -100,13 +100,13 @@ class EdgeAgent:
             return document
 
     async def metrics(self) -> dict[str, float]:
-        """The agent's own metrics; those with labels by `name{label="value"}`, without OpenTelemetry's labels."""
+        """The agent's metrics; those with labels by `name{label="value"}`, without OpenTelemetry's labels."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.url}/metrics") as answer:
             lines = (await answer.text()).splitlines()
         return {
             _without_scope(line.rpartition(" ")[0]): float(line.rpartition(" ")[2])
             for line in lines
-            if line.startswith("farshore_edge")
+            if line.startswith("farshore_")
         }
 
     async def counts(self, series: str, value: float) -> None:

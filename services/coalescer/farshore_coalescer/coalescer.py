@@ -17,8 +17,9 @@ from farshore.bus.lasting_producer import LastingProducer
 from farshore.bus.partition_of import partition_of
 from farshore.bus.startup import wait_for_topics
 from farshore.bus.topics import EVENTS
-from farshore.errors import FarshoreError
+from farshore.errors import ConfigurationError, FarshoreError
 from farshore.follow_topology import follow_topology
+from farshore.ontap.access import check_access
 from farshore.ontap.cluster import OntapCluster
 from farshore.service import Service, serve_http
 from farshore.telemetry import event
@@ -144,11 +145,14 @@ async def run(service: Service) -> None:
         while await wait_for_topics(service.bus, ending):
             await _until_ending(service, running, ending)
 
-    await together(serve_http(service, status_app(running)), follow_topology(service, work))
+    await together(serve_http(service, status_app(running)), follow_topology(service, work, needs=check_access))
 
 
 async def _until_ending(service: Service, running: Running, ending: asyncio.Event) -> None:
-    """Coalesce until `ending` is set, the topic is another, or Kafka fails beyond what the clients bear."""
+    """Coalesce until `ending` is set, the topic is another, or Kafka fails beyond what the clients bear.
+
+    A secret that can't be read is no reason to end either: it could at the start, and may be about to be replaced.
+    """
     work = asyncio.create_task(_coalesce(service, running))
     stopped = asyncio.create_task(ending.wait())
     try:
@@ -162,7 +166,7 @@ async def _until_ending(service: Service, running: Running, ending: asyncio.Even
         return
     try:
         work.result()
-    except (KafkaError, OSError) as error:
+    except (KafkaError, OSError, ConfigurationError) as error:
         event(log, logging.WARNING, "begins again", reason=str(error) or type(error).__name__)
         await asyncio.sleep(AGAIN_SECONDS)
 

@@ -4,11 +4,10 @@ import gc
 import logging
 from collections.abc import Callable, Mapping
 
-from farshore.errors import ConfigurationError
 from farshore.service import Service, serve_http
 from farshore.telemetry import event, exporting
 from farshore.together import together
-from farshore.topology import Registry
+from farshore.topology import Registry, Topology
 from farshore.topology.watch import TopologyWatch
 from farshore_receiver.accept import Acceptor
 from farshore_receiver.app import ReceiverApp
@@ -23,7 +22,12 @@ log = logging.getLogger(__name__)
 
 async def receive(service: Service, settings: ReceiverSettings, report: Callable[[bool], None]) -> None:
     """Serve until the service stops, then finish what is under way; `report` hears whether Kafka can be written to."""
-    registries = service.topology.registries
+
+    def take_up(topology: Topology) -> None:
+        notifications.use(topology.registries, _tokens(topology.registries))
+
+    watch = TopologyWatch(service.settings.topology, take_up)
+    registries = watch.topology.registries
     tokens = _tokens(registries)
     acceptor = Acceptor(service.bus, acknowledge_timeout=settings.acknowledge_timeout)
     limits = ConnectionLimits(settings.head_timeout, room_for_connections(settings.max_connections))
@@ -37,21 +41,15 @@ async def receive(service: Service, settings: ReceiverSettings, report: Callable
         metrics=None,
         connection=GuardedConnection.limited_by(limits),
     )
-    await together(serving, beside=[acceptor.keep_connected(report), _follow_topology(service, notifications)])
+    await together(serving, beside=[acceptor.keep_connected(report), _follow(watch)])
 
 
 def _tokens(registries: Mapping[str, Registry]) -> Tokens:
     return Tokens({name: registry.notifications.tokens for name, registry in registries.items()})
 
 
-async def _follow_topology(service: Service, notifications: Notifications) -> None:
+async def _follow(watch: TopologyWatch) -> None:
     """Have the registries of the topology file as it is now, without a pause in receiving."""
-    watch = TopologyWatch(service.settings.topology, service.topology)
     while True:
-        registries = (await watch.changed()).registries
-        try:
-            notifications.use(registries, _tokens(registries))
-        except ConfigurationError as error:
-            event(log, logging.ERROR, "topology refused, the old one stays in force", reason=str(error))
-        else:
-            event(log, logging.INFO, "topology read again", registries=list(registries))
+        topology = await watch.changed()
+        event(log, logging.INFO, "topology read again", registries=list(topology.registries))

@@ -86,6 +86,8 @@ class Workers:
         self._timeout = timeout_seconds
         self._ready: set[int] = set()
         self._hung: set[int] = set()
+        self._worked = False
+        """Whether a worker was ready once."""
 
     async def keep_running(self, number: int) -> None:
         """Have worker `number` for as long as the service runs, then end it."""
@@ -96,7 +98,7 @@ class Workers:
             code = await self._run_one(number)
             if stopping.is_set():
                 break
-            if code == EX_CONFIG:
+            if code == EX_CONFIG and not self._worked:  # later the others go on: what is wrong now wasn't at the start
                 raise ConfigurationError("start worker", str(number), "it refused its settings, see its own line")
             event(log, logging.ERROR, "a worker ended, another one is started", worker=number, code=code)
             replaced_workers.labels("hung" if number in self._hung else "ended").inc()
@@ -150,6 +152,7 @@ class Workers:
     def _tell(self, number: int, ready: bool) -> None:
         (self._ready.add if ready else self._ready.discard)(number)
         self._service.ready = bool(self._ready)
+        self._worked = self._worked or ready
 
 
 async def _end_with(stopping: asyncio.Event, process: asyncio.subprocess.Process) -> None:

@@ -32,7 +32,7 @@ async def run(service: Service) -> None:
         watch = Watch(reconciler, list(service.topology.registries), settings.every, _log_reports, _log_failure)
         await together(ending.wait(), beside=[watch.run()])
 
-    await together(serve_http(service), follow_topology(service, work))
+    await together(serve_http(service), follow_topology(service, work, needs=check_ca_files))
 
 
 def _log_reports(reports: Sequence[RegistryReport]) -> None:

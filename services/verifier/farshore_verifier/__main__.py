@@ -37,7 +37,7 @@ async def run(service: Service) -> None:
             sites = settings.chosen(replica_sites(service.topology), strict=False)
             await _verify(service, sites, settings.storages(service.topology, strict=False), ending)
 
-    await together(serve_http(service), follow_topology(service, work))
+    await together(serve_http(service), follow_topology(service, work, needs=check_ca_files))
 
 
 async def _verify(service: Service, sites: Sequence[str], mounts: Mapping[str, Storage], ending: asyncio.Event) -> None:

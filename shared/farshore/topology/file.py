@@ -30,18 +30,28 @@ class TopologyError(ConfigurationError):
 
 def load_topology(path: Path) -> Topology:
     """Read and check the file at `path`; raises TopologyError."""
+    return parse_content(read_content(path), str(path))
+
+
+def read_content(path: Path) -> bytes:
+    """What the file says, as far as a topology may be long; raises TopologyError."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        text = content.decode()
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise TopologyError(
             str(path), [f"{path}: {error.strerror}"], hint="name a file that this user can read"
         ) from error
+
+
+def parse_content(content: bytes, source: str) -> Topology:
+    """Check what was read from the file `source`; raises TopologyError."""
+    try:
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise TopologyError(str(path), [f"{path}:{line}: not UTF-8 at byte {error.start}"]) from error
-    return parse_topology(text, str(path))
+        raise TopologyError(source, [f"{source}:{line}: not UTF-8 at byte {error.start}"]) from error
+    return parse_topology(text, source)
 
 
 def parse_topology(text: str, source: str) -> Topology:

@@ -124,12 +124,13 @@ async def test_a_wrong_topology_leaves_the_rules_as_they_are_and_is_told(world: 
     assert world.edge.config.read_text() == rules
     assert await world.open_upload() == (202, "")
     await world.edge.counts("farshore_edge_outdated", 1)
-    await world.edge.counts('farshore_edge_rules_refused_total{reason="topology"}', 1)
+    await world.edge.counts("farshore_topology_refused", 1)
     assert "unknown key" in world.edge.agent.log_file.read_text()
     world.edge.write(world.topology("old"))
     mended = await world.edge.becomes(lambda status: status["rules"]["in_force"], "the end of the trouble")
     assert (mended["topology"]["trouble"], mended["rules"]["running"]) == (None, good["rules"]["running"])
     await world.edge.counts("farshore_edge_outdated", 0)
+    await world.edge.counts("farshore_topology_refused", 0)
 
 
 async def test_rules_that_nginx_refuses_are_never_put_in_place(world: World) -> None:

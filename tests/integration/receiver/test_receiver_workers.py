@@ -137,3 +137,30 @@ async def test_wrong_settings_of_the_workers_end_all_with_78(bootstrap: str, uni
     receiver.launch()
     await wait_until(lambda: receiver.exit_code() is not None, 60, "the end")
     assert receiver.exit_code() == 78, receiver.log()
+
+
+async def test_a_worker_that_dies_while_the_topology_is_wrong_comes_back_when_it_is_mended(
+    pair: ReceiverProcess, unique: str
+) -> None:
+    async def known_to_be_ready() -> bool:
+        async with aiohttp.ClientSession() as session, session.get(f"{pair.management_url}/readyz") as answer:
+            return answer.status == 200
+
+    await wait_until(known_to_be_ready, 60, "readiness")
+    topology = pair.folder / "topology.yaml"
+    good = topology.read_text()
+    topology.write_text("version: 1\nsites: {}\n")
+    os.kill(min(workers(pair)), signal.SIGKILL)
+    ended = "a worker ended, another one is started"
+    await wait_until(
+        lambda: 78 in [line["code"] for line in logged(pair, ended)], 60, "a worker to refuse the topology"
+    )
+    await send_all(pair, unique, ["v1"])
+
+    async def is_told() -> bool:
+        return await pair.metric("farshore_topology_refused") == 1
+
+    await wait_until(is_told, 60, "the other one to tell of it")
+    topology.write_text(good)
+    await wait_until(lambda: len(logged(pair, "connected to Kafka")) == 3, 60, "two workers at work")
+    assert pair.exit_code() is None

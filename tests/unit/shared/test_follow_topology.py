@@ -4,15 +4,25 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from receiver_topology import topology_text
 from waiting import wait_until
 
+from farshore.errors import ConfigurationError
 from farshore.follow_topology import follow_topology
 from farshore.service import Service, Settings
-from farshore.topology import load_topology
+from farshore.topology import Topology, load_topology
 from farshore.topology.watch import TopologyWatch
 
 LOOK = 0.005
+
+
+def everything(_topology: Topology) -> None:
+    """Accept it."""
+
+
+def nothing(_topology: Topology) -> None:
+    raise ConfigurationError("accept", "a topology", "no other is accepted")
 
 
 @pytest.fixture
@@ -33,47 +43,92 @@ def write(file: Path, *names: str) -> None:
     put(file, topology_text({name: f"{name}/" for name in names}))
 
 
-async def looked_at(watch: TopologyWatch, content: str) -> None:
-    await wait_until(lambda: watch.read == content.encode(), 10, "a look at it")
+def settle(watch: TopologyWatch) -> set[str] | None:
+    """The registries that two looks find, None where they find no other topology."""
+    assert watch.look() is None
+    found = watch.look()
+    return set(found.registries) if found else None
 
 
-async def test_another_registry_in_the_file_is_noticed(file: Path) -> None:
-    watch = TopologyWatch(file, load_topology(file), look_seconds=LOOK)
+def refused() -> float | None:
+    return REGISTRY.get_sample_value("farshore_topology_refused")
+
+
+def test_another_registry_in_the_file_is_noticed(file: Path) -> None:
+    watch = TopologyWatch(file, everything)
     write(file, "main", "other")
-    assert set((await watch.changed()).registries) == {"main", "other"}
+    assert settle(watch) == {"main", "other"}
     write(file, "third")
-    assert set((await watch.changed()).registries) == {"third"}
+    assert settle(watch) == {"third"}
+    assert set(watch.topology.registries) == {"third"}
 
 
-async def test_what_says_the_same_what_is_wrong_and_what_is_gone_change_nothing(file: Path) -> None:
-    watch = TopologyWatch(file, load_topology(file), look_seconds=LOOK)
-    changed = asyncio.create_task(watch.changed())
-    same = topology_text({"main": ""})
-    for content in ("# a comment\n" + same, "version: 1\nsites: {", "", same):
-        put(file, content)
-        await looked_at(watch, content)
-    put(file, None)
-    await asyncio.sleep(0)
-    assert not changed.done()
-    write(file, "other")
-    assert set((await changed).registries) == {"other"}
+def test_what_says_the_same_changes_nothing(file: Path) -> None:
+    watch = TopologyWatch(file, nothing)
+    put(file, "# a comment\n" + topology_text({"main": ""}))
+    assert settle(watch) is None
+    assert watch.refusal is None
 
 
-async def test_a_file_that_differs_from_look_to_look_is_not_taken_up_yet(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("content", ["version: 1\nsites: {", "", None])
+def test_what_is_wrong_or_gone_is_told_and_changes_nothing(
+    file: Path, content: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
+    watch = TopologyWatch(file, everything)
+    put(file, content)
+    assert settle(watch) is settle(watch) is None
+    assert watch.refusal is not None
+    assert str(file) in watch.refusal
+    assert refused() == 1
+    assert [record.message for record in caplog.records].count("topology refused, the old one stays in force") == 1
+    write(file, "other")
+    assert settle(watch) == {"other"}
+    assert watch.refusal is None
+    assert refused() == 0
+
+
+def test_a_topology_that_is_not_accepted_is_taken_up_once_it_is(file: Path) -> None:
+    secrets: set[str] = set()
+
+    def secrets_are_there(topology: Topology) -> None:
+        for name in topology.registries.keys() - secrets:
+            raise ConfigurationError("read secret", name, "it is not there")
+
+    watch = TopologyWatch(file, secrets_are_there)
+    write(file, "other")
+    assert settle(watch) is settle(watch) is None
+    assert watch.refusal == "read secret other: it is not there"
+    assert refused() == 1
+    assert set(watch.topology.registries) == {"main"}
+    secrets.add("other")
+    found = watch.look()
+    assert found is not None
+    assert set(found.registries) == {"other"}
+    assert watch.refusal is None
+    assert refused() == 0
+    assert watch.look() is None
+
+
+def test_what_the_file_said_before_is_accepted_without_a_question(file: Path) -> None:
+    watch = TopologyWatch(file, nothing)
+    write(file, "other")
+    assert settle(watch) is None
+    assert watch.refusal is not None
+    put(file, topology_text({"main": ""}))
+    assert settle(watch) is None
+    assert watch.refusal is None
+
+
+def test_a_file_that_differs_from_look_to_look_is_not_taken_up_yet(file: Path) -> None:
+    watch = TopologyWatch(file, everything)
     whole = topology_text({"main": "", "other": "other/", "third": "third/"})
     unfinished = topology_text({"main": "", "other": "other/"})  # valid, and not what its author means
-    seen = iter([unfinished, unfinished + "#", unfinished + "##", whole])
-
-    def look(_watch: TopologyWatch) -> bytes:
-        text = next(seen, whole)
-        file.write_text(text)
-        return text.encode()
-
-    monkeypatch.setattr(TopologyWatch, "_content", look)
-    watch = TopologyWatch(file, load_topology(file), look_seconds=0)
-    assert set((await watch.changed()).registries) == {"main", "other", "third"}
+    for content in (unfinished, unfinished + "#", unfinished + "##", whole):
+        put(file, content)
+        assert watch.look() is None
+    found = watch.look()
+    assert found is not None
+    assert set(found.registries) == {"main", "other", "third"}
 
 
 async def test_work_begins_anew_with_each_topology_and_ends_with_the_service(file: Path) -> None:
@@ -89,7 +144,7 @@ async def test_work_begins_anew_with_each_topology_and_ends_with_the_service(fil
         await ending.wait()
         ended += 1
 
-    following = asyncio.create_task(follow_topology(service, work, look_seconds=LOOK))
+    following = asyncio.create_task(follow_topology(service, work, needs=everything, look_seconds=LOOK))
     await wait_until(lambda: len(begun) == 1, 10, "the work's begin")
     write(file, "other")
     await wait_until(lambda: len(begun) == 2, 10, "the work's second begin")
@@ -106,4 +161,4 @@ async def test_a_failure_of_the_work_is_the_service_s(file: Path) -> None:
         raise OSError("it failed")
 
     with pytest.raises(OSError, match="it failed"):
-        await follow_topology(service, work, look_seconds=LOOK)
+        await follow_topology(service, work, needs=everything, look_seconds=LOOK)

@@ -5,9 +5,7 @@ from opentelemetry import metrics
 _meter = metrics.get_meter("farshore.edge")
 
 placed = _meter.create_counter("farshore_edge_rules_placed", description="Times that new rules were put in place")
-refused = _meter.create_counter(
-    "farshore_edge_rules_refused", description="Topologies that can't be used and rules that nginx refused, by reason"
-)
+refused = _meter.create_counter("farshore_edge_rules_refused", description="Rules that nginx refused")
 reloads = _meter.create_counter("farshore_edge_reloads", description="Times that nginx was told to read its rules")
 outdated = _meter.create_up_down_counter(
     "farshore_edge_outdated", description="1 while nginx doesn't run the rules that the topology file asks for"

@@ -29,16 +29,16 @@ def status_document(rules: Rules, reach: Reach, held: Mapping[str, bool]) -> dic
     return {
         "site": rules.site,
         "topology": {
-            "file": str(rules.topology_file),
-            "digest": rules.topology_digest,
-            "trouble": rules.trouble.get("topology"),
+            "file": str(rules.watch.path),
+            "digest": rules.watch.digest,
+            "trouble": rules.watch.refusal,
         },
         "rules": {
             "wanted": rules.wanted,
             "running": rules.running,
             "running_since": rules.running_since.isoformat() if rules.running_since else None,
             "in_force": rules.in_force,
-            "trouble": rules.trouble.get("nginx"),
+            "trouble": rules.trouble,
         },
         "registries": {
             name: {
