@@ -49,16 +49,26 @@ def farshore(
 
 def app_for(words: Sequence[str]) -> typer.Typer:
     """The command line for `words`: only with the command that they begin with, for to import all of them takes longer
-    than most commands do; with every command where they begin with none (help, a slip)."""
+    than most commands do; with every command where they begin with none (help, a slip), but to show the version."""
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(farshore)
-    for name in words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS:
+    for name in _named_by(words):
         command = getattr(import_module(f"farshore_cli.commands.{name}"), name)
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:
             app.command()(command)
     return app
+
+
+def _named_by(words: Sequence[str]) -> Sequence[str]:
+    match words:
+        case ["--version", *_]:
+            return []
+        case [name, *_] if name in COMMANDS:
+            return [name]
+        case _:
+            return COMMANDS
 
 
 def main() -> typing.NoReturn:

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from farshore.bus.access_settings import AccessSettings, variable
-from farshore.bus.oauth import TokenEndpoint, TokenProvider, heed_refused_tokens
+from farshore.bus.oauth import TokenProvider, heed_refused_tokens
 from farshore.bus.refusals import KafkaRefusedError, refusal_of
 from farshore.reread import Reread, kept_secret
 from farshore.tls import FileSetting, client_context
@@ -182,6 +182,8 @@ def _token_provider(settings: AccessSettings) -> TokenProvider:
     secret = _secret(settings, "token_client_secret")
     if secret is None:
         raise ValueError("a checked setting has a client secret beside a token endpoint")
+    from farshore.bus.token_endpoint import TokenEndpoint
+
     return TokenProvider(TokenEndpoint(settings, secret, client_context(_file(settings, "token_ca_file"))).token)
 
 

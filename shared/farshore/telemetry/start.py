@@ -1,11 +1,8 @@
 """Starts and stops telemetry for a service."""
 
 import threading
-from typing import Any
 
-import requests
 from opentelemetry import metrics, trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
@@ -19,13 +16,6 @@ STOP_SECONDS = 1.0
 """Of the ten that a service has for its end."""
 
 
-class _Session(requests.Session):
-    """requests would take `REQUESTS_CA_BUNDLE` in place of the CA file that is set for the collector alone."""
-
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
-
-
 def start_telemetry(service: str, *, log_level: str = "info") -> None:
     """Configure logs, metrics and traces for `service` (for instance `farshore-receiver`).
 
@@ -37,7 +27,9 @@ def start_telemetry(service: str, *, log_level: str = "info") -> None:
     metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[PrometheusMetricReader()]))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # it would wait for a collector that is away
     if exporting():
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=_Session())))
+        from farshore.telemetry.exporter import span_exporter
+
+        provider.add_span_processor(BatchSpanProcessor(span_exporter()))
     trace.set_tracer_provider(provider)
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from farshore.settings import settings_from_environment
@@ -16,9 +17,9 @@ class EdgeSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FARSHORE_EDGE_", frozen=True)
 
-    site: Name
+    site: Name = Field(examples=["fra"])
     """The site whose edge it is."""
-    config: Path
+    config: Path = Field(examples=["/etc/nginx/farshore.conf"])
     """The file that nginx was started with (`nginx -c`); the agent writes it."""
     nginx: Path = Path("nginx")
     """The program: a path, or a name to look for on PATH."""
