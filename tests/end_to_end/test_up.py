@@ -12,7 +12,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from local_stack import LocalStack, is_running, kill
+from farshore_command import farshore
+from local_stack import LocalStack, children, is_running, kill
 from waiting import wait_until
 
 from farshore.oci import Repository, Tag
@@ -33,17 +34,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         yield stack
 
 
-async def push(stack: LocalStack, tools: Tools, folder: Path, name: str) -> Push:
+async def push(stack: LocalStack, tools: Tools, folder: Path, name: str, site: str = "nyc") -> Push:
     writer = LayoutWriter(folder / "image")
     image = writer.image([writer.layer(os.urandom(100_000))])
     writer.name(image, "it")
     pushed = Push(Repository.parse(name), Tag.parse("v1"), image.digest, "it")
-    await Skopeo(tools.skopeo).push(writer.folder, pushed, stack.endpoints["sites"]["nyc"]["edge"])
+    await Skopeo(tools.skopeo).push(writer.folder, pushed, stack.endpoints["sites"][site]["edge"])
     return pushed
 
 
-async def served_at(stack: LocalStack, site: str, push: Push) -> bool:
-    url = f"{stack.endpoints['sites'][site]['registry']}/v2/{push.repository}/manifests/{push.digest}"
+async def served_at(stack: LocalStack, site: str, push: Push, by: str = "registry") -> bool:
+    url = f"{stack.endpoints['sites'][site][by]}/v2/{push.repository}/manifests/{push.digest}"
     async with aiohttp.ClientSession(headers=OCI) as session, session.get(url) as answer:
         return answer.status == 200
 
@@ -111,12 +112,38 @@ async def test_a_part_that_is_killed_comes_back_and_work_goes_on(
     await arrives(stack, await push(stack, tools, tmp_path, f"team/after-{part}"))
 
 
-async def test_the_primarys_cluster_knows_which_process_writes(stack: LocalStack) -> None:
-    """It holds that process still for the moment of a snapshot; here it is the one that was started again."""
-    url = stack.endpoints["sites"]["nyc"]["ontap"]["url"]
+async def writers_at(stack: LocalStack, site: str) -> list[list[int]]:
+    """The processes that the site's cluster holds still for the moment of a snapshot."""
+    url = stack.endpoints["sites"][site]["ontap"]["url"]
     async with aiohttp.ClientSession() as session, session.get(f"{url}/sim/writers") as answer:
-        writers = (await answer.json())["writers"]
-    assert [writer["pids"] for writer in writers] == [[stack.pid_of("registry-nyc")]]
+        return [writer["pids"] for writer in (await answer.json())["writers"]]
+
+
+async def test_the_primarys_cluster_knows_which_process_writes(stack: LocalStack) -> None:
+    """Here it is the one that was started again."""
+    assert await writers_at(stack, "nyc") == [[stack.pid_of("registry-nyc")]]
+
+
+async def test_edges_and_registries_follow_a_move(stack: LocalStack, tools: Tools, tmp_path: Path) -> None:
+    endpoints = stack.endpoints
+    where = ("--topology", endpoints["topology"], "--kafka", endpoints["kafka"]["bootstrap_servers"])
+    moved = await farshore("move", "main", "--to", "fra", *where, "--hold-dir", endpoints["holds"])
+    assert moved.code == 0, (moved.out, moved.err)
+
+    async def read_only() -> bool:
+        url = f"{endpoints['sites']['nyc']['registry']}/v2/team/app/blobs/uploads/"
+        async with aiohttp.ClientSession() as session, session.post(url) as answer:
+            return answer.status == 405
+
+    await wait_until(read_only, 30, "the old primary's registry to be a replica's")
+    roles = {site: entry["role"] for site, entry in stack.endpoints["sites"].items()}
+    assert roles == {"nyc": "replica", "fra": "primary", "syd": "replica"}
+    assert await writers_at(stack, "fra") == [[stack.pid_of("registry-fra")]]
+    pushed = await push(stack, tools, tmp_path, "team/moved", "syd")
+    assert await served_at(stack, "fra", pushed)
+    for site in ("nyc", "syd"):
+        await wait_until(partial(served_at, stack, site, pushed), 60, f"{pushed.reference} at {site}")
+        assert await served_at(stack, site, pushed, by="edge")
 
 
 async def test_killing_up_leaves_nothing_behind_and_the_next_run_goes_on(
@@ -126,12 +153,14 @@ async def test_killing_up_leaves_nothing_behind_and_the_next_run_goes_on(
     await arrives(stack, pushed)
     before = stack.endpoints
     pids = [process["pid"] for process in before["processes"]]
+    pids += [worker for site in before["sites"] for worker in children(stack.pid_of(f"edge-{site}"))]
     stack.kill()
     await wait_until(lambda: not [pid for pid in pids if is_running(pid)], 20, "the end of every part")
     stack.start()
     assert without_processes(stack.endpoints) == without_processes(before)
     assert await served_at(stack, "fra", pushed)
     assert await served_at(stack, "nyc", pushed)
+    assert stack.endpoints["sites"]["fra"]["role"] == "primary"  # where it was moved
 
 
 def without_processes(endpoints: dict[str, Any]) -> dict[str, Any]:

@@ -130,9 +130,9 @@ class MoveWorld:
         folder = self.folder / f"edge-{site}"
         folder.mkdir(exist_ok=True)
         runtime = Runtime.below(folder, access_log=folder / "access.log", error_log=folder / "error.log")
-        text = render(self.topology, site, replace(runtime, single_process=False))
         # workers of a root's nginx run as nobody, who may not look into a test's folders
-        self._edge_config(site).write_text(("user root;\n" if os.getuid() == 0 else "") + text)
+        runtime = replace(runtime, single_process=False, user="root" if os.getuid() == 0 else None)
+        self._edge_config(site).write_text(render(self.topology, site, runtime))
 
     def _edge_config(self, site: str) -> Path:
         return self.folder / f"edge-{site}.conf"

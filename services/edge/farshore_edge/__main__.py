@@ -26,6 +26,7 @@ def main() -> None:
             temp_dir=arguments.temp_dir,
             ca_file=arguments.ca_file,
             hold_dir=arguments.hold_dir,
+            user=arguments.user,
         )
         text = render(load_topology(arguments.topology), arguments.site, runtime)
     except ConfigurationError as error:
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--temp-dir", type=Path, default=defaults.temp_dir)
     command.add_argument("--ca-file", type=Path, default=defaults.ca_file)
     command.add_argument("--hold-dir", type=Path, default=defaults.hold_dir)
+    command.add_argument("--user", help="whom nginx's workers run as where root starts it")
     return parser
 
 

@@ -29,7 +29,7 @@ from textwrap import indent
 from farshore.errors import ConfigurationError
 from farshore.topology import Edge, Topology
 from farshore_edge.routes import Route, Upstream, routes_of
-from farshore_edge.runtime import Runtime, quoted
+from farshore_edge.runtime import Runtime, quoted, user_name
 
 CONNECT_SECONDS = 3
 """Longest wait for the primary to accept a connection."""
@@ -113,6 +113,7 @@ def _head(site: str, runtime: Runtime) -> str:
         f"pid {quoted(runtime.pid_file)};",
         f"error_log {quoted(runtime.error_log)} warn;",
         "daemon off;",
+        *([f"user {user_name(runtime.user)};"] if runtime.user else []),
         "master_process off;" if runtime.single_process else "worker_processes auto;",
         "pcre_jit on;",
         "events { worker_connections 1024; }",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from farshore.errors import ConfigurationError
 
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
 _UNSAFE = re.compile(r"[\"\\$;{}'#\x00-\x1f\x7f]")
 
 
@@ -28,11 +29,20 @@ class Runtime:
     agent_listen: str | None = None
     """`host:port` where nginx tells the agent, and nobody else, which rules it runs and whom it reaches."""
     single_process: bool = False
+    user: str | None = None
+    """Whom nginx's workers run as where root starts it; left out, whomever it was built for, say `nobody`."""
 
     @classmethod
     def below(cls, folder: Path, *, access_log: Path, error_log: Path) -> "Runtime":
         """A single process with its pid, holds and temporary files in `folder`."""
         return cls(folder / "nginx.pid", access_log, error_log, folder, hold_dir=folder / "holds", single_process=True)
+
+
+def user_name(text: str) -> str:
+    """`text` as nginx's `user`; raises ConfigurationError where it is no user's name."""
+    if not _USER.fullmatch(text):
+        raise ConfigurationError("render edge", repr(text), "that is no user's name")
+    return text
 
 
 def quoted(path: Path) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from farshore_cli.stack.layout import Layout
 from farshore_cli.stack.ports import Ports, port_names
-from farshore_cli.stack.topology_text import topology_text
+from farshore_cli.stack.topology_text import Standing, topology_text
 from farshore_cli.tools.ports import free_ports
 
 pytestmark = pytest.mark.integration
@@ -25,7 +25,7 @@ def topology(tmp_path: Path) -> Path:
     """A right file whose endpoints are all dead."""
     ports = Ports(dict(zip(port_names(), free_ports(len(port_names())), strict=True)))
     file = tmp_path / "topology.yaml"
-    file.write_text(topology_text(Layout(tmp_path), ports))
+    file.write_text(topology_text(Layout(tmp_path), ports, Standing()))
     return file
 
 

@@ -12,7 +12,8 @@ from farshore_cli.stack.layout import Layout
 from farshore_cli.stack.parts import all_part_names
 from farshore_cli.stack.ports import Ports, port_names, ports_again, ports_from, remembered_ports
 from farshore_cli.stack.registry_config import NotificationTarget, registry_config
-from farshore_cli.stack.topology_text import topology_text
+from farshore_cli.stack.takers import takers
+from farshore_cli.stack.topology_text import Standing, standing_of, topology_text
 from farshore_cli.supervisor import Process
 from farshore_edge.render import render
 
@@ -55,15 +56,40 @@ def test_a_damaged_or_absent_ports_file_is_as_none(tmp_path: Path, content: str 
 
 
 def test_the_generated_topology_is_accepted_and_has_an_edge_for_every_site() -> None:
-    topology = parse_topology(topology_text(LAYOUT, PORTS), "test")
+    topology = parse_topology(topology_text(LAYOUT, PORTS, Standing()), "test")
     assert [topology.sites[site].model for site in ("nyc", "fra", "syd")] == ["on-prem", "adjacent", "cloud"]
     assert [relationship.name for relationship in topology.relationships("main")] == ["main.fra", "main.syd"]
     for site in topology.sites:
         assert PORTS.address(f"edge-{site}") in render(topology, site)
 
 
+def test_the_next_start_keeps_where_a_move_left_the_registry() -> None:
+    moved = parse_topology(topology_text(LAYOUT, PORTS, Standing("syd", 7)), "test")
+    assert standing_of(moved) == Standing("syd", 7)
+    assert [one.name for one in moved.relationships("main")] == ["main.nyc", "main.fra"]
+    elsewhere = topology_text(LAYOUT, PORTS, Standing()).replace("site: nyc", "site: lax").replace("nyc:", "lax:")
+    assert standing_of(parse_topology(elsewhere, "test")) == Standing()
+
+
+@pytest.mark.parametrize(
+    ("primary", "target", "writable", "now", "expected"),
+    [
+        ("nyc", "", False, {"nyc"}, {"nyc"}),
+        ("nyc", "fra", False, {"nyc"}, {"nyc"}),  # held, and not broken off yet
+        ("nyc", "fra", True, {"nyc"}, {"nyc", "fra"}),
+        ("fra", "fra", True, {"nyc", "fra"}, {"nyc", "fra"}),  # switched: edges that don't follow yet read at nyc
+        ("fra", "", False, {"nyc", "fra"}, {"fra"}),
+        ("nyc", "", False, {"nyc", "fra"}, {"nyc"}),  # it went back
+    ],
+)
+def test_a_registry_takes_writes_once_its_volume_does_and_none_is_taken_away_while_they_are_held(
+    primary: str, target: str, writable: bool, now: set[str], expected: set[str]
+) -> None:
+    assert takers(primary, target, target_is_writable=writable, now=now) == expected
+
+
 def test_no_secret_stands_in_the_topology() -> None:
-    text = topology_text(LAYOUT, PORTS)
+    text = topology_text(LAYOUT, PORTS, Standing())
     assert yaml.safe_load(text)["sites"]["nyc"]["ontap"]["password"] == "file:/state/secrets/ontap-nyc"
 
 
@@ -94,12 +120,13 @@ def test_no_registry_keeps_a_cache_or_prints_its_token(read_only: bool) -> None:
 
 def test_endpoints_say_where_everything_is() -> None:
     process = Process("coalescer", None, 4711, "/state/logs/coalescer.log")
-    document = endpoints(LAYOUT, PORTS, {"nyc": "a", "fra": "b", "syd": "c"}, [process])
+    document = endpoints(LAYOUT, PORTS, {"nyc": "a", "fra": "b", "syd": "c"}, [process], "fra")
     assert document["topology"] == "/state/topology.yaml"
+    assert document["holds"] == "/state/edges/{site}/holds"
     assert document["kafka"] == {"bootstrap_servers": "127.0.0.1:20000"}
     assert document["receiver"]["url"].startswith("http://127.0.0.1:")
-    assert document["sites"]["nyc"]["role"] == "primary"
-    assert {document["sites"][site]["role"] for site in ("fra", "syd")} == {"replica"}
+    assert document["sites"]["fra"]["role"] == "primary"
+    assert {document["sites"][site]["role"] for site in ("nyc", "syd")} == {"replica"}
     assert document["sites"]["syd"]["path"] == "/state/clusters/syd/export/svm_syd/registry"
     assert document["sites"]["fra"]["ontap"] == {
         "url": PORTS.url("ontap-fra"),

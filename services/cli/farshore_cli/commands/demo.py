@@ -60,7 +60,7 @@ def demo(
                 if keep:
                     await stack.start_part(f"registry-{PRIMARY.name}")
                     screen.say(f"left up: {layout.endpoints_file} says where everything is; end: Ctrl-C")
-                    await interruption.wanted.wait()
+                    await unless_interrupted(stack.follow(), interruption)
                     screen.say("ending")
                 return held
 

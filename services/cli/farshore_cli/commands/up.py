@@ -1,6 +1,5 @@
 """`farshore up`: the whole local stack in the foreground."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -51,11 +50,11 @@ def up(
 async def _serve(stack: Stack, screen: PartsScreen) -> None:
     await stack.start()
     _show_where(stack, screen)
-    await asyncio.Event().wait()
+    await stack.follow()
 
 
 def _show_where(stack: Stack, screen: PartsScreen) -> None:
-    screen.say(f"all ready; push to {stack.ports.address('edge-nyc')}, pull at any edge")
+    screen.say(f"all ready; push to {stack.ports.address(f'edge-{stack.primary}')}, pull at any edge")
     for site in stack.topology.sites:
         screen.say(f"edge {site}: {stack.ports.url(f'edge-{site}')}")
     screen.say(f"where everything is: {stack.layout.endpoints_file}; logs: {stack.layout.root / 'logs'}; end: Ctrl-C")

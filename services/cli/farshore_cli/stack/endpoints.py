@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from farshore_cli.stack.layout import APART, ONTAP_USER, PRIMARY, REGISTRY, SITES, VOLUME, Layout
+from farshore_cli.stack.layout import APART, ONTAP_USER, REGISTRY, SITES, VOLUME, Layout
 from farshore_cli.stack.ports import RECEIVER_MANAGEMENT, Ports
 from farshore_cli.supervisor import Process
 
 
 def endpoints(
-    layout: Layout, ports: Ports, passwords: Mapping[str, str], processes: Sequence[Process]
+    layout: Layout, ports: Ports, passwords: Mapping[str, str], processes: Sequence[Process], primary: str
 ) -> dict[str, Any]:
     """The document. `passwords` are the clusters', by site; it is for its owner's eyes only."""
     return {
@@ -21,9 +21,10 @@ def endpoints(
         "verifier": {"url": ports.url("verifier")},
         APART: {"url": ports.url(APART)},
         "registry": REGISTRY,
+        "holds": str(layout.hold_dir("{site}")),
         "sites": {
             site.name: {
-                "role": "primary" if site == PRIMARY else "replica",
+                "role": "primary" if site.name == primary else "replica",
                 "model": site.model,
                 "edge": ports.url(f"edge-{site.name}"),
                 "registry": ports.url(f"registry-{site.name}"),

@@ -103,6 +103,10 @@ class Layout:
         """Where the site's nginx has its pid and temporary files."""
         return self.root / "edges" / site
 
+    def hold_dir(self, site: str) -> Path:
+        """Where the site's edge looks for hold files; with `{site}` for the name, as `farshore move` takes it."""
+        return self.edge_dir(site) / "holds"
+
     def secret_file(self, name: str) -> Path:
         """A generated secret."""
         return self.root / "secrets" / name

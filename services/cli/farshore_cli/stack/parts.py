@@ -1,5 +1,6 @@
 """The processes of a local stack: command line, environment, log and readiness of each. Pure but for the probes."""
 
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Parts:
         ready = http_answers(self.ports.url(name) + "/sim/health")
         return self._part(name, command, ready, site=site.name, started=started)
 
-    def registry(self, site: SitePlan, started: Callable[[int], Awaitable[None]] | None = None) -> Part:
+    def registry(self, site: SitePlan, started: Callable[[int], Awaitable[None]]) -> Part:
         """The site's registry over its volume. `started` is called with the pid each time it answers."""
         name = f"registry-{site.name}"
         command = [str(self.programs.registry), "serve", str(self.layout.config_file(f"{name}.yaml"))]
@@ -72,7 +73,9 @@ class Parts:
         config = self.layout.config_file(f"{name}.conf")
         # -e: before it has read its configuration, nginx logs to a path that was compiled in
         command = [str(self.programs.nginx), "-e", "stderr", "-c", str(config)]
-        return self._part(name, command, http_answers(self.ports.url(name) + "/edge/health"), site=site.name)
+        ready = http_answers(self.ports.url(name) + "/edge/health")
+        # its workers, which no signal of the kernel reaches, end with their master at SIGTERM
+        return self._part(name, command, ready, site=site.name, orphaned=signal.SIGTERM)
 
     def service(self, name: str) -> Part:
         """One instance of one of farshore's own services: `receiver`, `verifier-2`."""
@@ -101,6 +104,7 @@ class Parts:
         environ: dict[str, str] | None = None,
         started: Callable[[int], Awaitable[None]] | None = None,
         ready_within_seconds: float = 30.0,
+        orphaned: signal.Signals = signal.SIGKILL,
     ) -> Part:
         return Part(
             name=name,
@@ -111,6 +115,7 @@ class Parts:
             environ=environ or {},
             started=started,
             ready_within_seconds=ready_within_seconds,
+            orphaned=orphaned,
         )
 
 

@@ -12,6 +12,11 @@ HOST = "127.0.0.1"
 RECEIVER_MANAGEMENT = "receiver-management"
 
 
+def rules_port(site: str) -> str:
+    """The name of the port where the site's nginx says which rules it runs."""
+    return f"rules-{site}"
+
+
 def port_names(instances: int = 1) -> tuple[str, ...]:
     """Who needs a port, with so many instances of each of SCALED_SERVICES."""
     return (
@@ -19,6 +24,7 @@ def port_names(instances: int = 1) -> tuple[str, ...]:
         *(f"{part}-{site.name}" for site in SITES for part in ("ontap", "intercluster", "registry", "edge")),
         RECEIVER_MANAGEMENT,
         APART,
+        *(rules_port(site.name) for site in SITES),
         *(name for service in SCALED_SERVICES for name in instance_names(service, instances)[1:]),
     )
 

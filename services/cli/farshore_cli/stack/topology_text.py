@@ -1,14 +1,32 @@
-"""The topology file of a local stack. Pure."""
+"""The topology file of a local stack, and what of it outlives a start. Pure."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from farshore_cli.stack.layout import ONTAP_USER, PRIMARY, REGISTRY, REPLICAS, SITES, VOLUME, Layout
+from farshore.topology import Topology
+from farshore_cli.stack.layout import ONTAP_USER, PRIMARY, REGISTRY, SITES, VOLUME, Layout
 from farshore_cli.stack.ports import Ports
 
 
-def topology_text(layout: Layout, ports: Ports) -> str:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the registry is written: a move changes it, and the next start keeps it."""
+
+    primary: str = PRIMARY.name
+    epoch: int = 1
+
+
+def standing_of(topology: Topology) -> Standing:
+    """What a former run's topology says of it; the first standing where that isn't one of a stack."""
+    registry = topology.registries.get(REGISTRY)
+    if registry is None or registry.primary.site not in {site.name for site in SITES}:
+        return Standing()
+    return Standing(registry.primary.site, registry.epoch)
+
+
+def topology_text(layout: Layout, ports: Ports, standing: Standing) -> str:
     """YAML that `farshore.topology` accepts; secrets are references to files below the state folder."""
     document: dict[str, Any] = {
         "version": 1,
@@ -27,8 +45,9 @@ def topology_text(layout: Layout, ports: Ports) -> str:
         },
         "registries": {
             REGISTRY: {
-                "primary": _place(PRIMARY.name, ports),
-                "replicas": [_place(site.name, ports) for site in REPLICAS],
+                "epoch": standing.epoch,
+                "primary": _place(standing.primary, ports),
+                "replicas": [_place(site.name, ports) for site in SITES if site.name != standing.primary],
                 "notifications": {"tokens": [f"file:{layout.token_file}"]},
             }
         },

@@ -25,6 +25,8 @@ class Part:
     """Called with the pid after each start, before the part counts as ready; again while it raises "retry soon"."""
     ready_within_seconds: float = 30.0
     stop_within_seconds: float = 12.0
+    orphaned: signal.Signals = signal.SIGKILL
+    """What the kernel sends it when the supervisor dies: a process that has children of its own has to end them."""
 
 
 class Stage(StrEnum):

@@ -129,7 +129,12 @@ class Supervisor:
 
     def _spawn(self, running: _Running) -> None:
         part = running.part
-        running.process = spawn(part.command, log_file=part.log_file, environ={**os.environ, **part.environ})
+        running.process = spawn(
+            part.command,
+            log_file=part.log_file,
+            environ={**os.environ, **part.environ},
+            orphaned=part.orphaned,
+        )
         running.started_at = time.monotonic()
         running.was_ready = False
         self._tell(Notice(part.name, Stage.STARTING, running.pid))
@@ -190,6 +195,7 @@ class Supervisor:
         assert process is not None
         while True:
             if (code := process.poll()) is not None:
+                _kill_group(process.pid)  # its children would have its port
                 return code
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -224,7 +230,11 @@ class Supervisor:
             await asyncio.sleep(_POLL_SECONDS)
 
     def _kill(self, running: _Running) -> None:
-        """Kill the part and what it may have started: it leads a session, and so a process group, of its own."""
         if running.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(running.pid, signal.SIGKILL)
+            _kill_group(running.pid)
+
+
+def _kill_group(leader: int) -> None:
+    """Kill a part and what it may have started: it leads a session, and so a process group, of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)

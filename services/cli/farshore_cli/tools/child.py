@@ -13,12 +13,16 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def spawn(
-    command: Sequence[str], *, log_file: Path, environ: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    log_file: Path,
+    environ: Mapping[str, str] | None = None,
+    orphaned: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
     """Start `command` with its output appended to `log_file`.
 
-    The kernel kills the child when this process dies, however it dies. It watches the *thread* that calls
-    spawn: call it from the main thread, or from one that lives as long as the child should.
+    The kernel sends the child the signal `orphaned` when this process dies, however it dies. It watches the *thread*
+    that calls spawn: call it from the main thread, or from one that lives as long as the child should.
     The child has its own session, so that Ctrl-C reaches only the parent, which ends its children in order.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +31,7 @@ def spawn(
     def tie_to_parent() -> None:
         if _LIBC is None:
             return
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, orphaned)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
 
