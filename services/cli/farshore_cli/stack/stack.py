@@ -128,8 +128,8 @@ class Stack:
                 self._tell(Notice(f"registry of {self.primary}", Stage.ENDED, None, str(error)))
 
     async def _look_at_takers(self) -> None:
-        self._read_topology()
         target = self._target()
+        self._read_topology()  # not before: a move that is over meanwhile has its new primary in there
         writable = bool(target) and await self._is_writable(target)
         wanted = takers(self.primary, target, target_is_writable=writable, now=self._takers)
         for site in sorted(wanted ^ self._takers):

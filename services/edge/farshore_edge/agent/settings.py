@@ -37,7 +37,7 @@ class EdgeSettings(BaseSettings):
     """What registries behind `https://` are checked against, where the topology says nothing else."""
     hold_dir: Path = _DEFAULTS.hold_dir
     """A file with a registry's name in it holds that registry's writes."""
-    user: str | None = None
+    user: str = ""
     """Whom nginx's workers run as where root starts it."""
 
     def runtime(self) -> Runtime:
@@ -50,7 +50,7 @@ class EdgeSettings(BaseSettings):
             self.ca_file,
             self.hold_dir,
             self.agent_listen,
-            user=self.user,
+            user=self.user or None,
         )
 
 
