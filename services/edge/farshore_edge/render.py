@@ -51,9 +51,25 @@ def digest_of_rules(text: str) -> str:
     return line.removeprefix(_DIGEST_LINE)
 
 
-def render(topology: Topology, site: str, runtime: Runtime | None = None) -> str:
+def files_read(topology: Topology, site: str, runtime: Runtime) -> list[Path]:
+    """The files that nginx reads with the rules, and again only when it is reloaded."""
+    routes = routes_of(topology, site)
+    edge = topology.sites[site].edge
+    if edge is None:
+        return []
+    files = [Path(file) for file in (edge.certificate, edge.certificate_key) if file]
+    schemes = {upstream.scheme for route in routes for _, upstream in _named_upstreams(route)}
+    return [*files, _ca_file(edge, runtime)] if "https" in schemes else files
+
+
+def _ca_file(edge: Edge, runtime: Runtime) -> Path:
+    return Path(edge.ca_file) if edge.ca_file else runtime.ca_file
+
+
+def render(topology: Topology, site: str, runtime: Runtime | None = None, *, files: str = "") -> str:
     """The configuration of `site`'s edge, for nginx 1.22 or later.
 
+    `files`: a digest of what `files_read` hold, so that rules with other files have another name for themselves.
     All that stands in it comes from the checked topology and from `runtime`. Raises ConfigurationError where the
     site is unknown, has no edge, or a path can't be written safely.
     """
@@ -66,12 +82,13 @@ def render(topology: Topology, site: str, runtime: Runtime | None = None) -> str
     http = [
         _logs(runtime),
         _PROXY,
-        _tls_to_registries(Path(edge.ca_file) if edge.ca_file else runtime.ca_file),
+        _tls_to_registries(_ca_file(edge, runtime)),
         *_upstreams(routes),
         _KINDS,
         _REQUESTS,
         _registry_maps(routes),
         _route_map(routes),
+        _NEXT_PAGE if len(routes) > 1 else "",
         _COUNT_OF_WRITES,
         _block(
             "server",
@@ -79,12 +96,13 @@ def render(topology: Topology, site: str, runtime: Runtime | None = None) -> str
                 _server_head(edge),
                 *(_about(route, runtime) for route in routes),
                 *(_idle(route) for route in routes),
+                *(_catalogues(routes) if len(routes) > 1 else []),
                 *_locations(runtime, has_replica=has_replica),
             ],
         ),
         *_for_the_agent(runtime, routes),
     ]
-    text = "\n".join([_head(site, runtime), _block("http", http)])
+    text = "\n".join([_head(site, runtime, files), _block("http", http)])
     return text.replace(_DIGEST, f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
 
 
@@ -93,6 +111,9 @@ def _for_the_agent(runtime: Runtime, routes: Sequence[Route]) -> list[str]:
     if runtime.agent_listen is None:
         return []
     lines = [f"listen {runtime.agent_listen};", "access_log off;", f'location = /rules {{ return 200 "{_DIGEST}"; }}']
+    # "/.": a folder can be seen by those who may not look into it
+    folder = _hold_file(runtime.hold_dir, ".")
+    lines += [f"location = /holds {{ if (-d {folder}) {{ return 200 seen; }} return 200 unseen; }}"]
     lines += [
         f"location = /{name} {{ proxy_pass {upstream.scheme}://{name}/v2/; proxy_ssl_name {upstream.host};"
         f" proxy_connect_timeout {CONNECT_SECONDS}s; proxy_read_timeout {FRESH_SECONDS}s; }}"
@@ -106,10 +127,11 @@ def _block(name: str, parts: Iterable[str]) -> str:
     return f"{name} {{\n{indent(chr(10).join(part.rstrip() for part in parts if part), '  ')}\n}}\n"
 
 
-def _head(site: str, runtime: Runtime) -> str:
+def _head(site: str, runtime: Runtime, files: str) -> str:
     lines = [
         f"# Edge of site {site}. Rendered by farshore-edge from the topology: change that and render again.",
         f"{_DIGEST_LINE}{_DIGEST}",
+        *([f"# Files {files}"] if files else []),
         f"pid {quoted(runtime.pid_file)};",
         f"error_log {quoted(runtime.error_log)} warn;",
         "daemon off;",
@@ -222,6 +244,8 @@ def _registry_maps(routes: Sequence[Route]) -> str:
         for route in routes
         if route.prefix
     ]
+    if len(routes) > 1:
+        lines += [f'"{_path_about(route)}/catalog" {route.registry};' for route in routes]
     if default == "-":  # clients ask /v2/ before anything else; any registry can say that it is one
         lines.append(f'"/v2/" {routes[0].registry};')
     maps = [_block("map $uri $registry", lines)]
@@ -288,6 +312,42 @@ def _idle(route: Route) -> str:
     # try_files, unlike return, comes after the counting
     lines = ["access_log off;", "limit_conn writes 1;", "limit_conn_status 423;", "try_files /none =204;"]
     return _block(f"location = {_path_about(route)}/idle", lines)
+
+
+# A registry names itself in the link to its next page; clients of the edge follow it at the edge.
+_NEXT_PAGE = r"""
+map $upstream_http_link $next_page {
+  default                                        "";
+  "~^<[^?>]*/v2/_catalog\?(?<page>[^>\s]+)>"  "<$uri?$page>; rel=\"next\"";
+}""".strip()
+
+
+def _catalogues(routes: Sequence[Route]) -> list[str]:
+    """Nobody has the list of all; each registry's own is at a path of its own."""
+    paths = ", ".join(f"{_path_about(route)}/catalog" for route in routes)
+    several = _oci_error("UNSUPPORTED", f"several registries are served here, each has its own list: {paths}")
+    return [
+        _block("location = /v2/_catalog", ["default_type application/json;", f"return 405 '{several}';"]),
+        *(_catalogue(route) for route in routes),
+    ]
+
+
+def _catalogue(route: Route) -> str:
+    upstream = route.primary
+    return _block(
+        f"location = {_path_about(route)}/catalog",
+        [
+            "recursive_error_pages on;",
+            "set $served primary;",
+            f"proxy_pass {upstream.scheme}://primary_{route.registry}/v2/_catalog$is_args$args;",
+            f"proxy_ssl_name {upstream.host};",
+            f"proxy_connect_timeout {CONNECT_SECONDS}s;",
+            "proxy_hide_header Link;",
+            "error_page 502 504 = @down;",
+            "add_header X-Farshore-Served primary always;",
+            "add_header Link $next_page;",
+        ],
+    )
 
 
 def _path_about(route: Route) -> str:

@@ -162,6 +162,17 @@ async def test_the_status_says_who_is_reached_and_what_is_held(world: World) -> 
     await world.edge.counts('farshore_edge_unreachable{registry="main",role="primary"}', 1)
 
 
+async def test_a_hold_folder_that_nginxs_workers_may_not_look_into_is_told(world: World) -> None:
+    assert (await world.edge.status())["holds"] == {"folder": str(world.edge.hold_dir), "trouble": None}
+    world.edge.hold_dir.chmod(0)
+    unseen = await world.edge.becomes(lambda status: status["holds"]["trouble"], "the complaint")
+    assert "FARSHORE_EDGE_USER" in unseen["holds"]["trouble"]
+    await world.edge.counts("farshore_edge_holds_unseen", 1)
+    assert "holds don't apply" in world.edge.agent.log_file.read_text()
+    world.edge.hold_dir.chmod(0o755)
+    await world.edge.becomes(lambda status: status["holds"]["trouble"] is None, "the end of the trouble")
+
+
 async def test_nginx_goes_on_without_the_agent_and_the_agent_says_when_nginx_is_gone(world: World) -> None:
     async def readiness() -> int:
         async with world.session.get(f"{world.edge.url}/readyz") as answer:

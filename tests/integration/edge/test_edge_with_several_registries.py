@@ -105,3 +105,25 @@ async def test_lists_come_from_the_registry_that_has_the_repository(at: dict[str
             path = f"/v2/{prefix}app/referrers/{pushed.digest}"
             async with session.get(at["edge"] + path) as edge, session.get(at[name] + path) as registry:
                 assert (edge.status, await edge.read()) == (registry.status, await registry.read())
+
+
+async def test_the_catalogue_of_all_is_refused_and_each_registrys_own_is_paged_through_the_edge(
+    at: dict[str, str],
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        for number in range(3):
+            await Pusher(at["edge"], session).image(f"ml/app-{number}", "v1")
+        async with session.get(f"{at['edge']}/v2/_catalog") as answer:
+            (error,) = (await answer.json())["errors"]
+            assert (answer.status, error["code"]) == (405, "UNSUPPORTED")
+        assert all(f"/edge/registries/{name}/catalog" in error["message"] for name in PREFIXES)
+
+        found, page = [], "/edge/registries/ml/catalog?n=2"
+        while page:
+            async with session.get(at["edge"] + page) as answer:
+                assert (answer.status, answer.headers["X-Farshore-Served"]) == (200, "primary")
+                found += (await answer.json())["repositories"]
+                link = answer.links.get("next")
+            assert link is None or str(link["url"]).startswith(f"{at['edge']}/edge/registries/ml/catalog?")
+            page = str(link["url"]).removeprefix(at["edge"]) if link else ""
+        assert found == [f"ml/app-{number}" for number in range(3)]

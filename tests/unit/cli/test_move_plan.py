@@ -67,6 +67,14 @@ def stages(plan: MovePlan) -> list[Stage]:
     return list(dict.fromkeys(step.stage for step in plan.steps))
 
 
+def test_an_edge_that_does_not_see_its_hold_file_is_told() -> None:
+    def awaited(facts: MoveFacts) -> str:
+        return plan_move(HUB, INTENT, facts).awaited[0].words
+
+    assert "doesn't see its hold file" in awaited(replace(HELD, edges=edges(OLD, 1)))
+    assert "(some are)" in awaited(replace(HELD, edges=edges(OLD, 1, held=True, idle=False)))
+
+
 def test_every_step_is_told_beforehand_in_order() -> None:
     plan = plan_move(HUB, INTENT, CALM)
     assert stages(plan) == [

@@ -7,7 +7,7 @@ import pytest
 
 from farshore.errors import ConfigurationError
 from farshore.topology import parse_topology
-from farshore_edge.render import render
+from farshore_edge.render import digest_of_rules, files_read, render
 from farshore_edge.routes import Upstream, routes_of
 from farshore_edge.runtime import Runtime
 
@@ -189,3 +189,20 @@ def test_a_path_cannot_bring_directives_along(name: str) -> None:
         render(TOPOLOGY, "nyc", Runtime(pid_file=Path("/run") / name))
     with pytest.raises(ConfigurationError, match="nginx would read more than a path"):
         render(TOPOLOGY, "nyc", Runtime(hold_dir=Path("/run") / name))
+
+
+def test_rules_with_other_files_have_another_name_and_a_user_is_a_name() -> None:
+    with_files = render(TOPOLOGY, "fra", files="sha256:of-a-certificate")
+    assert digest_of_rules(with_files) != digest_of_rules(render(TOPOLOGY, "fra"))
+    assert "\nuser edge;\n" in render(TOPOLOGY, "fra", Runtime(user="edge"))
+    with pytest.raises(ConfigurationError, match="no user's name"):
+        render(TOPOLOGY, "fra", Runtime(user="edge; load_module x"))
+
+
+def test_only_files_that_nginx_reads_are_watched() -> None:
+    everywhere = Runtime(ca_file=Path("/ca.pem"))
+    assert files_read(TOPOLOGY, "nyc", everywhere) == [Path("/ca.pem")]  # ml's primary is behind https
+    text = TWO_REGISTRIES.replace("https://ml.fra", "http://ml.fra")
+    assert files_read(parse_topology(text, "test"), "nyc", everywhere) == []
+    own = parse_topology(text.replace('listen: ":8080"}', 'listen: ":8080"' + TLS), "test")
+    assert files_read(own, "nyc", everywhere) == [Path("/tls/edge.pem"), Path("/tls/edge.key")]

@@ -58,6 +58,11 @@ class Nginx:
         _, told = await self._ask(f"/edge/registries/{registry}")
         return '"held":true' in told
 
+    async def sees_hold_folder(self) -> bool | None:
+        """Whether nginx's workers may look into the hold folder; None where nginx doesn't say."""
+        _, told = await self._ask("/holds")
+        return {"seen": True, "unseen": False}.get(told)
+
     async def _ask(self, path: str) -> tuple[int | None, str]:
         assert self._session is not None
         try:

@@ -1,4 +1,7 @@
-"""Keeps nginx at the rules of the topology file: read, render, check, put in place, reload, make sure."""
+"""Keeps nginx at the rules of the topology file, and at the certificates that they name.
+
+Read, render, check, put in place, reload, make sure.
+"""
 
 import logging
 import os
@@ -10,8 +13,9 @@ from farshore.topology import Topology
 from farshore.topology.watch import TopologyWatch
 from farshore_edge.agent import metrics
 from farshore_edge.agent.decide import Seen, Step, Tried, next_step
+from farshore_edge.agent.files import Files
 from farshore_edge.agent.nginx import Nginx
-from farshore_edge.render import digest_of_rules, render
+from farshore_edge.render import digest_of_rules, files_read, render
 from farshore_edge.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,7 @@ class Rules:
         self._nginx = nginx
         self._tried: Tried | None = None
         self._outdated = False
+        self._files = Files([])
         self.watch = TopologyWatch(topology_file, self._use)
         self._use(self.watch.topology)
 
@@ -47,12 +52,20 @@ class Rules:
         return self.watch.topology
 
     def _use(self, topology: Topology) -> None:
-        self._text = render(topology, self.site, self._runtime)
+        files = Files(files_read(topology, self.site, self._runtime))
+        self._render(topology, files)
+        self._files = files
+
+    def _render(self, topology: Topology, files: Files) -> None:
+        self._text = render(topology, self.site, self._runtime, files=files.digest)
         self.wanted = digest_of_rules(self._text)
 
     async def look(self, now: float) -> None:
         """Do what is to be done next. `now`: seconds of a monotonic clock."""
         self.watch.look()
+        if self._files.changed():
+            event(log, logging.INFO, "files of the rules have changed", site=self.site)
+            self._render(self.topology, self._files)
         await self._ask_nginx()
         seen = Seen(self.wanted, _content(self._config) == self._text.encode(), self.running)
         before = self._tried

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from farshore.service import PlainService, PlainSettings, serve_http
 from farshore.together import together
+from farshore_edge.agent.holds import HoldFolder
 from farshore_edge.agent.nginx import Nginx
 from farshore_edge.agent.reach import Reach
 from farshore_edge.agent.rules import Rules
@@ -22,7 +23,7 @@ async def run(service: PlainService[PlainSettings]) -> None:
     settings = read_edge_settings()
     async with Nginx(settings.nginx, settings.config, settings.agent_listen) as nginx:
         rules = Rules(settings.site, service.settings.topology, settings.config, settings.runtime(), nginx)
-        reach = Reach(nginx)
+        reach, holds = Reach(nginx), HoldFolder(settings.hold_dir, nginx)
 
         async def keep_rules() -> None:
             await rules.look(asyncio.get_running_loop().time())
@@ -31,9 +32,10 @@ async def run(service: PlainService[PlainSettings]) -> None:
 
         async def look_at_registries() -> None:
             await reach.look(rules.topology, rules.site)
+            await holds.look()
 
         await together(
-            serve_http(service, status_app(rules, reach, nginx)),
+            serve_http(service, status_app(rules, reach, holds, nginx)),
             _repeat(keep_rules, RULES_SECONDS, service.stopping),
             _repeat(look_at_registries, REACH_SECONDS, service.stopping),
         )

@@ -9,22 +9,23 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from farshore.topology import Place
+from farshore_edge.agent.holds import HoldFolder
 from farshore_edge.agent.nginx import Nginx
 from farshore_edge.agent.reach import Reach, State
 from farshore_edge.agent.rules import Rules
 
 
-def status_app(rules: Rules, reach: Reach, nginx: Nginx) -> Starlette:
+def status_app(rules: Rules, reach: Reach, holds: HoldFolder, nginx: Nginx) -> Starlette:
     """The agent's own HTTP endpoint; health and metrics are added by `serve_http`."""
 
     async def status(_request: Request) -> JSONResponse:
         held = {registry: await nginx.holds(registry) for registry in rules.topology.registries}
-        return JSONResponse(status_document(rules, reach, held))
+        return JSONResponse(status_document(rules, reach, holds, held))
 
     return Starlette(routes=[Route("/status", status)])
 
 
-def status_document(rules: Rules, reach: Reach, held: Mapping[str, bool]) -> dict[str, Any]:
+def status_document(rules: Rules, reach: Reach, holds: HoldFolder, held: Mapping[str, bool]) -> dict[str, Any]:
     """What docs/edge.md says of `/status`."""
     return {
         "site": rules.site,
@@ -40,6 +41,7 @@ def status_document(rules: Rules, reach: Reach, held: Mapping[str, bool]) -> dic
             "in_force": rules.in_force,
             "trouble": rules.trouble,
         },
+        "holds": {"folder": str(holds.folder), "trouble": holds.trouble},
         "registries": {
             name: {
                 "prefix": registry.prefix,

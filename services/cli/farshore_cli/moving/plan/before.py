@@ -5,12 +5,11 @@ from dataclasses import replace
 
 from farshore.ontap.model import RelationshipState
 from farshore.topology.model import Relationship
-from farshore_cli.applying.facts import Unseen
 from farshore_cli.applying.steps import Consequence, Difference
 from farshore_cli.moving.facts import EdgeSeen, Marked
 from farshore_cli.moving.plan.intent import AS_ASKED
 from farshore_cli.moving.plan.switching import Switching
-from farshore_cli.moving.plan.view import in_order, resync, since
+from farshore_cli.moving.plan.view import in_order, resync, since, so_far
 from farshore_cli.moving.steps import Act, MovePlan, MoveStep, Stage
 from farshore_cli.moving.successor import successor
 from farshore_coalescer.snapshot_names import Log
@@ -133,8 +132,9 @@ class Before(Switching):
             if hold is None or hold.move != move
         ]
         yield [
-            MoveStep(Stage.DRAIN, site, f"its edge holds writes and none is under way{_so_far(edge)}")
+            MoveStep(Stage.DRAIN, site, f"its edge holds writes and none is under way{so_far(edge, hold)}")
             for site, edge in self._facts.edges.items()
+            for hold in (self._facts.holds.get(site),)
             if not (isinstance(edge, EdgeSeen) and edge.held and edge.idle)
         ]
         mark = self._mark if since_mark else None
@@ -195,9 +195,3 @@ class Before(Switching):
         if not self._is_broken() or copy.volume.type != "rw" or copy.relationship.transferring:
             return False
         return all(hold is not None and hold.move == self._mark.record.move for hold in self._facts.holds.values())
-
-
-def _so_far(edge: EdgeSeen | Unseen) -> str:
-    if not isinstance(edge, EdgeSeen) or not edge.held:
-        return ""
-    return " (some are)"

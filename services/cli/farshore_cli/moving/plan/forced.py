@@ -8,7 +8,7 @@ from farshore_cli.applying.steps import Consequence, Difference
 from farshore_cli.moving.facts import EdgeSeen
 from farshore_cli.moving.plan.intent import AS_ASKED
 from farshore_cli.moving.plan.switching import Switching
-from farshore_cli.moving.plan.view import in_order, since
+from farshore_cli.moving.plan.view import in_order, since, so_far
 from farshore_cli.moving.steps import Act, MovePlan, MoveStep, Stage
 
 
@@ -62,7 +62,11 @@ class Forced(Switching):
             for site in seen
             if (hold := self._facts.holds.get(site)) is None or hold.move != move
         ]
-        yield [MoveStep(Stage.DRAIN, site, "its edge holds writes") for site, edge in seen.items() if not edge.held]
+        yield [
+            MoveStep(Stage.DRAIN, site, f"its edge holds writes{so_far(edge, self._facts.holds.get(site))}")
+            for site, edge in seen.items()
+            if not edge.held
+        ]
         if not broken:
             if not (self._mark is not None and self._mark.record.forced and self._mark.record.move == move):
                 yield [MoveStep(Stage.MARK, "", "mark the log: the primary was given up here", Act.MARK, move=move)]

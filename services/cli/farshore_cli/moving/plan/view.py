@@ -90,3 +90,12 @@ def resync(site: str, name: str, uuid: str, words: str, waits: str = "") -> Step
 
 def since(hold: Hold) -> tuple[object, str]:
     return hold.since, hold.move
+
+
+def so_far(edge: EdgeSeen | Unseen, hold: Hold | None) -> str:
+    """What there is to say of an edge that is waited for: it doesn't hold writes yet, or some are under way."""
+    if not isinstance(edge, EdgeSeen):
+        return ""
+    if edge.held:
+        return " (some are)"
+    return " (it doesn't see its hold file: may nginx's workers look into the folder?)" if hold is not None else ""
