@@ -78,7 +78,7 @@ async def publish(bootstrap: str, events: int) -> None:
     """What the coalescer does once a snapshot has arrived."""
     bus, log = Bus(bootstrap), Log("0a1b2c3d", 0)
     relationship = Relationship(REGISTRY, "fra", "registry", "nyc", "registry")
-    proof = SnapshotId(log.snapshot_name(events), "version")
+    proof = SnapshotId(log.snapshot_name(events, 1, "0f1e2d3c"), "version")
     async with ExactlyOnceStep(bus, "bench.publish") as step, RangeReader(bus, PARTITION) as reader:
         producer = bus.producer()
         await producer.start()

@@ -114,7 +114,7 @@ class _Run:
         self.destinations = {f"site-{number}": _Destination(link) for number, link in enumerate(links)}
         self.source: list[Snapshot] = []
         replicas = tuple(Replica(site) for site in self.destinations)
-        self.state = State.begin(LOG, rules, replicas, 0, 0.0)
+        self.state = State.begin(LOG, "0f1e2d3c", rules, replicas, 0, 0.0)
 
     def run(self) -> list[Outcome]:
         """Until every event is everywhere."""

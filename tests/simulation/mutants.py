@@ -110,11 +110,23 @@ MUTANTS = {
         "return {}",
         "after a late request of a former owner, the site stays behind until the next push",
     ),
-    "a new snapshot of the same cover gets the same name": Mutant(
+    "a snapshot's name is given again": Mutant(
+        "apply",
+        "numbered=state.source.numbered + 1, ",
+        "",
+        "a late request for a deleted snapshot finds another one, which a garbage collector may have half removed",
+    ),
+    "the owners of a lane name their snapshots alike": Mutant(
         "decide",
-        "max(again, default=0)",
-        "0",
-        "the source is asked for a snapshot that it has, without end",
+        "source.numbered + 1, state.owner)",
+        'source.numbered + 1, "0" * 8)',
+        "a late request for a deleted snapshot finds another one, which a garbage collector may have half removed",
+    ),
+    "a new snapshot of the same cover isn't the newest": Mutant(
+        "state",
+        "own = [(snapshot.cover, snapshot.number, snapshot)",
+        "own = [(snapshot.cover, -snapshot.number, snapshot)",
+        "what proves nothing, or can't be sent, is sent again and again",
     ),
     "snapshots that people named like ours are deleted": Mutant(
         "state",

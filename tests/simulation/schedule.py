@@ -82,7 +82,7 @@ class Schedule:
     def _leave_something(self) -> None:
         """Snapshots that were there before: of the topic's former incarnation, exported too, and of a person."""
         self.world.take_snapshot("farshore-keep-this")
-        former = [self.world.take_snapshot(FORMER_LOG.snapshot_name(cover)) for cover in (40, 90)]
+        former = [self.world.take_snapshot(FORMER_LOG.snapshot_name(cover, cover, "f0f0f0f0")) for cover in (40, 90)]
         for destination in self.world.destinations.values():
             if destination.upstream is None and self.rng.random() < 0.7:
                 destination.export(self.rng.choice(former))
@@ -266,7 +266,9 @@ class Schedule:
     def _start_process(self) -> Process:
         """A process that knows nothing but the log's end and, a moment later, the positions in Kafka."""
         replicas = tuple(Replica(site, d.upstream) for site, d in self.world.destinations.items())
-        process = Process(self, State.begin(LOG, self.rules, replicas, self.world.end, self.world.now))
+        owner = f"{len(self.processes):08x}"
+        state = State.begin(LOG, owner, self.rules, replicas, self.world.end, self.world.now)
+        process = Process(self, state)
         self.processes.append(process)
         for site in self.world.positions:
             self.at(self.world.now + 0.01, lambda site=site: self._tell_position(process, site))  # type: ignore[misc]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mutants import MUTANTS
 
-ENOUGH_SCHEDULES = 1500
+ENOUGH_SCHEDULES = 4000
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -106,6 +106,7 @@ class World:
         self.last_arrival = 0.0
         self.source_offline_until = 0.0
         self._serial = 0
+        self._names: set[str] = set()
 
     # --- the registry and the log
 
@@ -143,6 +144,9 @@ class World:
         for existing in self.source:
             if existing.name == name:
                 return existing
+        if name in self._names:
+            raise InvariantError(f"{name} is taken twice: a request for the former one would find this one")
+        self._names.add(name)
         self._serial += 1
         serial = self._serial
         reported = Snapshot.seen(SnapshotId(name, f"v{serial}"), f"u{serial}", LOG)

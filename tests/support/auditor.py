@@ -284,11 +284,11 @@ def _place(arrival: Arrival) -> tuple[int, int, str]:
 
 
 def _cover(arrival: Arrival) -> tuple[int, int]:
-    """What the arrival's snapshot says by its name that it covers of the event's log, and which one of several of that
-    cover it is; -1 where it says nothing of that log."""
+    """What the arrival's snapshot says by its name that it covers of the event's log, and which of the log's snapshots
+    it is; -1 where it says nothing of that log."""
     log = f"farshore-{arrival.generation.incarnation}-{arrival.generation.partition}"
-    match = re.fullmatch(rf"{re.escape(log)}-(\d+)(?:-(\d+))?", arrival.passage.snapshot)
-    return (int(match[1]), int(match[2] or 0)) if match else (-1, 0)
+    match = re.fullmatch(rf"{re.escape(log)}-(\d+)-(\d+)-[0-9a-f]{{8}}", arrival.passage.snapshot)
+    return (int(match[1]), int(match[2])) if match else (-1, 0)
 
 
 def _name(entry: Logged[Event]) -> str:

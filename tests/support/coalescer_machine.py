@@ -18,11 +18,16 @@ from farshore_coalescer.snapshot_names import Log
 from farshore_coalescer.state import Extent, Replica, Rules, Snapshot, SnapshotId, State
 
 LOG = Log("0a1b2c3d", 2)
+OWNER = "5e1f0c4a"
 NOW = 1000.0
 
 
-def snapshot(cover: int, again: int = 0) -> Snapshot:
-    return named(LOG.snapshot_name(cover, again))
+def name_of(cover: int, number: int = 1) -> str:
+    return LOG.snapshot_name(cover, number, OWNER)
+
+
+def snapshot(cover: int, number: int = 1) -> Snapshot:
+    return named(name_of(cover, number))
 
 
 def named(name: str) -> Snapshot:
@@ -37,7 +42,7 @@ class Machine:
         replicas = tuple(Replica(site, (upstream or {}).get(site)) for site in sites)
         self.now = NOW
         self.log: list[Change] = []
-        self.state = State.begin(LOG, rules or Rules(), replicas, head, self.now)
+        self.state = State.begin(LOG, OWNER, rules or Rules(), replicas, head, self.now)
 
     def see(self, observation: Observation) -> None:
         self.state = apply(self.state, observation, self.now)

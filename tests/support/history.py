@@ -43,8 +43,10 @@ class History:
     def arrive(
         self, entry: Logged[Event], site: str, *, cover: int | str | None = None, log: str = f"{INCARNATION}-0"
     ) -> Logged[Arrival]:
-        """Let it arrive by the snapshot that covers it, or by that of `cover`, maybe of another `log`."""
-        snapshot = f"farshore-{log}-{entry.offset + 1 if cover is None else cover}"
+        """Let it arrive by the snapshot that covers it, or by that of `cover` (or cover and number), maybe of another
+        `log`."""
+        place = f"{entry.offset + 1}-1" if cover is None else f"{cover}-1" if isinstance(cover, int) else cover
+        snapshot = f"farshore-{log}-{place}-5e1f0c4a"
         arrival = Arrival(
             entry.what, Generation(INCARNATION, 0, entry.offset), Passage(site, snapshot, "v-1", "t-1", NOON)
         )

@@ -16,7 +16,7 @@ HUB = load_topology(EXAMPLES / "hub-and-spokes.yaml")
 REGISTRY = HUB.registries[NAME]
 OLD, (TARGET, *OTHERS) = REGISTRY.primary.site, [one.site for one in REGISTRY.replicas]
 INTENT = Intent(NAME, TARGET, "fresh")
-SNAPSHOT = "farshore-0a1b2c3d-0-{cover}"
+SNAPSHOT = "farshore-0a1b2c3d-0-{cover}-1-5e1f0c4a"
 
 
 def volume(kind: str) -> Volume:

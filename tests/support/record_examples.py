@@ -38,7 +38,7 @@ TRANSFER = TransferRecord(
     site="fra",
     phase="finished",
     transfer="0a1b2c3d-0000-11ef-8000-000000000001",
-    snapshot="farshore-1f3a9c04-0-713",
+    snapshot="farshore-1f3a9c04-0-713-9-5e1f0c4a",
     cover=713,
     logical_bytes=4_194_304,
     network_compression_ratio="1.9:1",
@@ -48,7 +48,7 @@ TRANSFER = TransferRecord(
 ARRIVAL = Arrival(
     event=EVENTS[0],
     generation=Generation("1f3a9c04", 0, 712),
-    passage=Passage("fra", "farshore-1f3a9c04-0-713", "9d1c", "0a1b2c3d", ARRIVED),
+    passage=Passage("fra", "farshore-1f3a9c04-0-713-9-5e1f0c4a", "9d1c", "0a1b2c3d", ARRIVED),
     traceparent=TRACEPARENT,
 )
 

@@ -156,7 +156,7 @@ class SiteWorld:
 
     async def _arrive(self, record: "ConsumerRecord[bytes, bytes]", event: Event) -> None:
         for site in SITES:
-            snapshot = f"farshore-{INCARNATION}-{record.partition}-{record.offset + 1}"
+            snapshot = f"farshore-{INCARNATION}-{record.partition}-{record.offset + 1}-1-5e1f0c4a"
             passage = Passage(site, snapshot, "v-1", "t-1", datetime.now(UTC))
             headers = ArrivalHeaders(passage, INCARNATION, record.partition).of(
                 event.id.encode(),

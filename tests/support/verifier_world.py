@@ -71,7 +71,8 @@ class ArrivalWriter:
     async def send(
         self, event: Event, site: str, generation: int, traceparent: str | None = None
     ) -> "asyncio.Future[object]":
-        passage = Passage(site, f"farshore-{self.incarnation}-0-{generation + 1}", "v-1", "t-1", datetime.now(UTC))
+        snapshot = f"farshore-{self.incarnation}-0-{generation + 1}-1-5e1f0c4a"
+        passage = Passage(site, snapshot, "v-1", "t-1", datetime.now(UTC))
         headers = ArrivalHeaders(passage, self.incarnation, 0).of(
             event.id.encode(),
             f"/registries/{event.registry}".encode(),

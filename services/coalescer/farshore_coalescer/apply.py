@@ -60,7 +60,9 @@ def _began(state: State, began: Began, now: float) -> State:
         case ReadSource():
             return state._replace(source=state.source._replace(activity=SourceActivity.READING))
         case TakeSnapshot():
-            source = state.source._replace(activity=SourceActivity.SNAPSHOTTING, asked_at=now, unsure=True)
+            source = state.source._replace(
+                activity=SourceActivity.SNAPSHOTTING, numbered=state.source.numbered + 1, asked_at=now, unsure=True
+            )
             return settle(state, now)._replace(source=source)
         case DeleteSnapshot(unneeded):
             return state._replace(source=state.source._replace(deleting=unneeded.uuid))

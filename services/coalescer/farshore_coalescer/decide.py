@@ -89,8 +89,7 @@ def _source_action(state: State, now: float) -> Action | None:
         return ReadSource()
     if _snapshot_due(state, now):
         cover = settled_extent(state, now).end
-        again = [snapshot.again + 1 for snapshot in source.snapshots if snapshot.cover == cover]
-        return TakeSnapshot(state.log.snapshot_name(cover, max(again, default=0)), cover)
+        return TakeSnapshot(state.log.snapshot_name(cover, source.numbered + 1, state.owner), cover)
     return None
 
 

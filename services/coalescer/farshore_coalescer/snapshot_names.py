@@ -1,9 +1,9 @@
-"""Source snapshots carry the cursor in their names: `farshore-<incarnation>-<partition>-<cover>[-<again>]`.
-
-`again` is there from the second snapshot of one cover on: one that is taken although nothing new was announced.
+"""Source snapshots carry the cursor in their names: `farshore-<incarnation>-<partition>-<cover>-<number>-<owner>`.
 
 Whatever a replica exports therefore says by itself which events are there, and nothing has to be remembered over a
-crash.
+crash. No name is ever given twice: transfers are asked for by name, and a request that is carried out late, of a
+process that was taken over, must not find another snapshot than the one that was meant. So each owner of a lane has an
+id of its own, and numbers what it takes.
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from farshore.records.arrivals import Generation
 
 _NAME = re.compile(
-    r"farshore-(?P<incarnation>[0-9a-f]{8})-(?P<partition>\d{1,6})-(?P<cover>\d{1,19})(-(?P<again>\d{1,9}))?"
+    r"farshore-(?P<incarnation>[0-9a-f]{8})-(?P<partition>\d{1,6})-(?P<cover>\d{1,19})-(?P<number>\d{1,19})-[0-9a-f]{8}"
 )
 
 
@@ -23,10 +23,12 @@ class Log:
     incarnation: str
     partition: int
 
-    def snapshot_name(self, cover: int, again: int = 0) -> str:
-        """The name of the snapshot that holds everything announced before offset `cover`."""
-        name = f"farshore-{self.incarnation}-{self.partition}-{cover}"
-        return f"{name}-{again}" if again else name
+    def snapshot_name(self, cover: int, number: int, owner: str) -> str:
+        """The name of the `number`th snapshot, which holds everything announced before offset `cover`.
+
+        `owner`: 8 hexadecimal digits that stand for the process that takes it, since it began with this log.
+        """
+        return f"farshore-{self.incarnation}-{self.partition}-{cover}-{number}-{owner}"
 
     def cover_of(self, name: str) -> int | None:
         """The cover that `name` states, or None where it isn't one of this log's snapshots."""
@@ -34,11 +36,11 @@ class Log:
         return place[0] if place is not None else None
 
     def place_of(self, name: str) -> tuple[int, int] | None:
-        """Cover and `again` of one of this log's snapshots: how they follow one another."""
+        """Cover and number of one of this log's snapshots: how they follow one another."""
         match = _NAME.fullmatch(name)
         if match is None or match["incarnation"] != self.incarnation or int(match["partition"]) != self.partition:
             return None
-        return int(match["cover"]), int(match["again"] or 0)
+        return int(match["cover"]), int(match["number"])
 
 
 def generation_of(name: str) -> Generation | None:

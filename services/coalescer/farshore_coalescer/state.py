@@ -36,21 +36,21 @@ class SnapshotId(NamedTuple):
 class Snapshot(NamedTuple):
     """A snapshot on the source volume.
 
-    `cover` is None for snapshots of others or of another log; `again` counts those of one cover from 0; `ours`:
-    farshore took it, for whichever log.
+    `cover` is None for snapshots of others or of another log; `number` counts the log's snapshots; `ours`: farshore
+    took it, for whichever log.
     """
 
     id: SnapshotId
     uuid: str
     cover: int | None
-    again: int
+    number: int
     ours: bool
 
     @classmethod
     def seen(cls, identity: SnapshotId, uuid: str, log: Log) -> "Snapshot":
         """A snapshot as its name and `log` say what it is."""
-        cover, again = log.place_of(identity.name) or (None, 0)
-        return cls(identity, uuid, cover, again, is_ours(identity.name))
+        cover, number = log.place_of(identity.name) or (None, 0)
+        return cls(identity, uuid, cover, number, is_ours(identity.name))
 
 
 class Extent(NamedTuple):
@@ -151,6 +151,7 @@ class Source(NamedTuple):
     """The registry's primary volume.
 
     `snapshots` is None until read; `newest`: the latest of this log's, with the highest cover, of one cover the last.
+    `numbered`: the highest number that one of them is known to have, or that this process has asked for.
     `known_before`: covers up to here were on the volume when it was first read, so a replica that hasn't been read yet
     may rest on one of them. `asked_at`: when this process last asked for a snapshot; `began_at` and `snapshot_at`: when
     the last one that it got was begun and finished. `look_at`: not before this is the source asked for anything
@@ -162,6 +163,7 @@ class Source(NamedTuple):
 
     snapshots: tuple[Snapshot, ...] | None = None
     newest: Snapshot | None = None
+    numbered: int = 0
     activity: SourceActivity = SourceActivity.IDLE
     known_before: int = -1
     asked_at: float = 0.0
@@ -179,8 +181,9 @@ class Source(NamedTuple):
 
     def with_snapshots(self, snapshots: tuple[Snapshot, ...]) -> "Source":
         """The volume with these snapshots."""
-        own = [(snapshot.cover, snapshot.again, snapshot) for snapshot in snapshots if snapshot.cover is not None]
-        return self._replace(snapshots=snapshots, newest=max(own)[2] if own else None)
+        own = [(snapshot.cover, snapshot.number, snapshot) for snapshot in snapshots if snapshot.cover is not None]
+        numbered = max(self.numbered, *(number for _, number, _ in own)) if own else self.numbered
+        return self._replace(snapshots=snapshots, newest=max(own)[2] if own else None, numbered=numbered)
 
 
 class LogReading(NamedTuple):
@@ -195,11 +198,13 @@ class LogReading(NamedTuple):
 class State(NamedTuple):
     """All that decisions rest on, for one registry volume.
 
-    `seen`: how far the log is known to reach; `settled`: how far it has settled; `marks`: what was seen and has not
+    `owner`: what this process is known by in the names of its snapshots, another one at each beginning. `seen`: how far
+    the log is known to reach; `settled`: how far it has settled; `marks`: what was seen and has not
     settled yet, oldest first. `waiting_since`: when the oldest event that no snapshot covers was seen.
     """
 
     log: Log
+    owner: str
     rules: Rules
     seen: Extent
     settled: Extent
@@ -211,7 +216,7 @@ class State(NamedTuple):
     reading: LogReading = LogReading()
 
     @classmethod
-    def begin(cls, log: Log, rules: Rules, replicas: tuple[Replica, ...], head: int, now: float) -> "State":
+    def begin(cls, log: Log, owner: str, rules: Rules, replicas: tuple[Replica, ...], head: int, now: float) -> "State":
         """The state of a process that has just started and knows nothing but the log's end.
 
         Whatever came before counts as this registry's until a snapshot is found that covers it.
@@ -219,6 +224,7 @@ class State(NamedTuple):
         extent = Extent(head, head)
         return cls(
             log=log,
+            owner=owner,
             rules=rules,
             seen=extent,
             settled=Extent(),
@@ -241,7 +247,7 @@ class State(NamedTuple):
         latest = self.source.newest
         if latest is None or not self.fences.raised or self._may_be_clean(latest):
             return latest
-        others = [(s.cover, s.again, s) for s in self.source.snapshots or () if self._may_be_clean(s)]
+        others = [(s.cover, s.number, s) for s in self.source.snapshots or () if self._may_be_clean(s)]
         return max(others)[2] if others else None
 
     def _may_be_clean(self, snapshot: Snapshot) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class Volume:
         self.lost: dict[str, tuple[int, int]] = {}
         """By site: the offsets that Kafka had deleted before they were published, as [first, end)."""
         replicas = tuple(Replica(name, _upstream(entry, registry)) for name, entry in registry.relationships.items())
-        self.state = State.begin(events, registry.rules(), replicas, head, time.monotonic())
+        self.state = State.begin(events, secrets.token_hex(4), registry.rules(), replicas, head, time.monotonic())
 
     def observe(self, observation: Observation) -> None:
         """Tell the decisions what happened; taken in by `run`."""

@@ -145,7 +145,7 @@ def decide_of_another_generation(day: History) -> None:
 def ready_by_a_snapshot_that_did_not_bring_it(day: History) -> None:
     entry = day.event("v9")
     arrivals = [day.arrive(entry, site) for site in SITES]
-    passage = replace(arrivals[0].what.passage, snapshot="farshore-1f3a9c04-0-1")
+    passage = replace(arrivals[0].what.passage, snapshot="farshore-1f3a9c04-0-1-1-5e1f0c4a")
     day.say(replace(arrivals[0], what=replace(arrivals[0].what, passage=passage)), READY)
     day.say(arrivals[1], READY)
     day.say_everywhere(arrivals[1], READY)
@@ -211,9 +211,9 @@ def write_nonsense(day: History) -> None:
         (arrive_as_something_else, "v9 (event 0@9) arrived at fra as something else"),
         (arrive_out_of_order, "team/app:v8 arrived at syd after a later event"),
         (arrive_by_an_older_snapshot, "team/app:v9 arrived at fra by an older snapshot"),
-        (arrive_before_the_snapshot_covers_it, "farshore-1f3a9c04-0-9 doesn't cover it"),
-        (arrive_by_the_snapshot_of_another_log, "farshore-1f3a9c04-1-100 doesn't cover it"),
-        (arrive_by_somebody_elses_snapshot, "120000 doesn't cover it"),
+        (arrive_before_the_snapshot_covers_it, "farshore-1f3a9c04-0-9-1-5e1f0c4a doesn't cover it"),
+        (arrive_by_the_snapshot_of_another_log, "farshore-1f3a9c04-1-100-1-5e1f0c4a doesn't cover it"),
+        (arrive_by_somebody_elses_snapshot, "120000-5e1f0c4a doesn't cover it"),
         (arrive_by_an_older_one_of_two_of_the_same_cover, "team/app:v9 arrived at fra by an older snapshot"),
         (another_incarnation, "several incarnations"),
         (never_decide, "v9 (event 0@9) decided 0 times at syd"),

@@ -22,7 +22,7 @@ def ended(transfer: str, phase: TransferPhase = "finished", size: int = 100, min
         site="fra",
         phase=phase,
         transfer=transfer,
-        snapshot="farshore-0a1b2c3d-0-4",
+        snapshot="farshore-0a1b2c3d-0-4-1-5e1f0c4a",
         logical_bytes=size,
         reason="aborted" if phase == "failed" else None,
         at=NOW + timedelta(minutes=minute),

@@ -17,7 +17,12 @@ from farshore_cli.sites.plan import replicas_at
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 TOPOLOGY = example("cascade")
 (ONE,) = replicas_at(TOPOLOGY, "waw")
-NAMES = ["farshore-0a1b2c3d-0-10", "nightly", "farshore-0a1b2c3d-0-20", "farshore-0a1b2c3d-0-30"]
+NAMES = [
+    "farshore-0a1b2c3d-0-10-1-5e1f0c4a",
+    "nightly",
+    "farshore-0a1b2c3d-0-20-2-5e1f0c4a",
+    "farshore-0a1b2c3d-0-30-3-5e1f0c4a",
+]
 
 
 def snapshots(*names: str) -> list[Snapshot]:

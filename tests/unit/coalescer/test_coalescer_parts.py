@@ -1,5 +1,6 @@
 """The small pure parts of the coalescer."""
 
+from coalescer_machine import OWNER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,16 +13,23 @@ from farshore_coalescer.state import Activity, Extent, Replica, Rules, State
 from farshore_coalescer.why import why_behind
 
 
-@given(st.integers(0, 10**18), st.integers(0, 999), st.from_regex(r"[0-9a-f]{8}", fullmatch=True))
-def test_a_snapshot_name_gives_its_cover_back(cover: int, partition: int, incarnation: str) -> None:
+@given(
+    st.integers(0, 10**18), st.integers(1, 10**18), st.integers(0, 999), st.from_regex(r"[0-9a-f]{8}", fullmatch=True)
+)
+def test_a_snapshot_name_gives_its_cover_and_number_back(
+    cover: int, number: int, partition: int, incarnation: str
+) -> None:
     log = Log(incarnation, partition)
-    assert log.cover_of(log.snapshot_name(cover)) == cover
-    assert is_ours(log.snapshot_name(cover))
+    name = log.snapshot_name(cover, number, OWNER)
+    assert log.place_of(name) == (cover, number)
+    assert log.cover_of(name) == cover
+    assert is_ours(name)
 
 
 def test_names_of_another_log_or_of_others_have_no_cover() -> None:
     log = Log("0a1b2c3d", 1)
-    for name in (Log("0a1b2c3e", 1).snapshot_name(5), Log("0a1b2c3d", 2).snapshot_name(5), "hourly.0", "farshore-", ""):
+    others = [other.snapshot_name(5, 1, OWNER) for other in (Log("0a1b2c3e", 1), Log("0a1b2c3d", 2))]
+    for name in (*others, "hourly.0", "farshore-", "farshore-0a1b2c3d-1-5", ""):
         assert log.cover_of(name) is None
 
 
@@ -115,7 +123,7 @@ def test_every_registry_is_on_exactly_one_partition() -> None:
 
 def test_why_behind_names_the_trouble() -> None:
     replica = Replica("fra", position=2, trouble="the relationship is paused: resume it", look_at=30.0)
-    state = State.begin(Log("0a1b2c3d", 0), Rules(), (replica,), 10, 0.0)._replace(seen=Extent(10, 10, 0))
+    state = State.begin(Log("0a1b2c3d", 0), OWNER, Rules(), (replica,), 10, 0.0)._replace(seen=Extent(10, 10, 0))
     assert (
         why_behind(state, replica, 10.0)
         == "8 offsets behind: the relationship is paused: resume it; looked at again in 20.0 s"
@@ -127,7 +135,7 @@ def test_why_behind_follows_a_cascade_to_the_hop_that_is_stuck() -> None:
     fra = Replica("fra", position=2, trouble="the relationship is paused: resume it", look_at=30.0)
     ams = Replica("ams", "fra", position=2, activity=Activity.IDLE)
     syd = Replica("syd", "ams", position=2, activity=Activity.IDLE)
-    state = State.begin(Log("0a1b2c3d", 0), Rules(), (fra, ams, syd), 10, 0.0)._replace(seen=Extent(10, 10, 0))
+    state = State.begin(Log("0a1b2c3d", 0), OWNER, Rules(), (fra, ams, syd), 10, 0.0)._replace(seen=Extent(10, 10, 0))
     paused = "the relationship is paused: resume it; looked at again in 20.0 s"
     assert why_behind(state, syd, 10.0) == f"8 offsets behind: it waits for ams: it waits for fra: {paused}"
 
@@ -135,7 +143,7 @@ def test_why_behind_follows_a_cascade_to_the_hop_that_is_stuck() -> None:
 def test_why_behind_blames_no_upstream_that_has_done_its_part() -> None:
     fra = Replica("fra", position=10, proven=10, activity=Activity.IDLE)
     ams = Replica("ams", "fra", position=2, activity=Activity.WAITING_FOR_SLOT)
-    state = State.begin(Log("0a1b2c3d", 0), Rules(), (fra, ams), 10, 0.0)._replace(seen=Extent(10, 10, 0))
+    state = State.begin(Log("0a1b2c3d", 0), OWNER, Rules(), (fra, ams), 10, 0.0)._replace(seen=Extent(10, 10, 0))
     assert why_behind(state, ams, 10.0) == "8 offsets behind: its cluster receives as many transfers as it may"
 
 

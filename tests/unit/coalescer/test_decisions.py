@@ -1,6 +1,6 @@
 """What the coalescer decides, one claim at a time; whole lives are in tests/simulation."""
 
-from coalescer_machine import LOG, Machine, named, snapshot
+from coalescer_machine import Machine, name_of, named, snapshot
 
 from farshore.errors import RetryClass
 from farshore_coalescer.backoff import FINAL_SECONDS, FIRST_OPERATOR_SECONDS, OPERATOR_SECONDS
@@ -50,7 +50,7 @@ def test_an_event_is_not_covered_before_it_has_settled() -> None:
     machine.later(0.249)
     assert machine.decide() == []
     machine.later(0.001)
-    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(1), 1)]
+    assert machine.decide() == [TakeSnapshot(name_of(1), 1)]
 
 
 def test_the_machine_asks_to_be_woken_when_the_event_settles() -> None:
@@ -65,7 +65,7 @@ def test_the_cover_ends_before_what_has_not_settled() -> None:
     machine.later(0.2)
     machine.push(5)
     machine.later(0.05)
-    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(1), 1)]
+    assert machine.decide() == [TakeSnapshot(name_of(1), 1)]
 
 
 def test_events_of_other_registries_ask_for_no_snapshot() -> None:
@@ -80,8 +80,7 @@ def test_all_idle_replicas_get_the_new_snapshot() -> None:
     machine.push_and_settle(3)
     machine.decide()
     machine.see(SnapshotTaken(snapshot(3)))
-    name = LOG.snapshot_name(3)
-    assert machine.decide() == [StartTransfer("fra", name), StartTransfer("syd", name)]
+    assert machine.decide() == [StartTransfer(site, name_of(3)) for site in ("fra", "syd")]
 
 
 def test_while_all_replicas_are_busy_events_only_collect() -> None:
@@ -126,7 +125,7 @@ def test_a_burst_goes_out_as_one_once_its_last_event_has_settled() -> None:
         machine.later(0.2)
         assert not takes_a_snapshot(machine)
     machine.later(0.05)
-    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(5), 5)]
+    assert machine.decide() == [TakeSnapshot(name_of(5, 2), 5)]
 
 
 def test_a_stream_without_end_is_not_waited_for_longer_than_two_transfers() -> None:
@@ -159,13 +158,13 @@ def test_one_busy_replica_does_not_keep_an_idle_one_waiting() -> None:
     machine.push_and_settle(2)
     machine.decide()
     machine.see(ReplicaRead("fra", snapshot(1).id))
-    machine.see(ReplicaRead("syd", None, running=RunningTransfer("t2", LOG.snapshot_name(1))))
-    assert TakeSnapshot(LOG.snapshot_name(2), 2) in machine.decide()
+    machine.see(ReplicaRead("syd", None, running=RunningTransfer("t2", name_of(1))))
+    assert TakeSnapshot(name_of(2, 2), 2) in machine.decide()
 
 
 def test_a_slow_replica_skips_the_snapshots_in_between() -> None:
     machine = Machine("syd").idle(source=(snapshot(1), snapshot(4), snapshot(9)))
-    assert StartTransfer("syd", LOG.snapshot_name(9)) in machine.decide()
+    assert StartTransfer("syd", name_of(9)) in machine.decide()
 
 
 def test_min_interval_holds_snapshots_apart_but_not_urgent_ones() -> None:
@@ -177,7 +176,7 @@ def test_min_interval_holds_snapshots_apart_but_not_urgent_ones() -> None:
     machine.push_and_settle(2)
     assert not any(isinstance(action, TakeSnapshot) for action in machine.decide())
     machine.push_and_settle(3, urgent=True)
-    assert TakeSnapshot(LOG.snapshot_name(3), 3) in machine.decide()
+    assert TakeSnapshot(name_of(3, 2), 3) in machine.decide()
 
 
 def test_an_urgent_event_that_has_not_settled_hurries_nothing() -> None:
@@ -193,7 +192,7 @@ def test_no_event_waits_longer_than_max_wait_even_while_all_are_busy() -> None:
     begin_transfer(machine)
     machine.push(2)
     machine.later(5)
-    assert TakeSnapshot(LOG.snapshot_name(2), 2) in machine.decide()
+    assert TakeSnapshot(name_of(2, 2), 2) in machine.decide()
 
 
 def test_arrivals_are_published_up_to_what_is_proved() -> None:
@@ -204,7 +203,7 @@ def test_arrivals_are_published_up_to_what_is_proved() -> None:
 
 def test_a_snapshot_of_the_same_name_but_another_version_proves_nothing() -> None:
     machine = Machine("fra").idle(source=(snapshot(3),))
-    machine.see(ReplicaRead("fra", SnapshotId(LOG.snapshot_name(3), "somebody else's")))
+    machine.see(ReplicaRead("fra", SnapshotId(name_of(3), "somebody else's")))
     assert not any(isinstance(action, Publish) for action in machine.decide())
 
 
@@ -212,17 +211,17 @@ def test_a_snapshot_of_somebody_else_proves_nothing_and_is_superseded_by_one_beg
     theirs = named("hourly")
     machine = Machine("fra").idle(snapshot(3), source=(snapshot(3), theirs))
     machine.push_and_settle(4)
-    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(4), 4)]
+    assert machine.decide() == [TakeSnapshot(name_of(4, 2), 4)]
     machine.later(1)
     machine.see(ReplicaRead("fra", theirs.id))  # whether before or after the snapshot was taken isn't known
-    machine.see(SnapshotTaken(snapshot(4)))
-    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(4, 1), 4)]
+    machine.see(SnapshotTaken(snapshot(4, 2)))
+    assert machine.decide() == [TakeSnapshot(name_of(4, 3), 4)]
     machine.later(1)
-    machine.see(SnapshotTaken(snapshot(4, 1)))
-    assert StartTransfer("fra", LOG.snapshot_name(4, 1)) in machine.decide()
+    machine.see(SnapshotTaken(snapshot(4, 3)))
+    assert StartTransfer("fra", name_of(4, 3)) in machine.decide()
     machine.see(TransferStarted("fra", "t1"))
-    machine.see(ReplicaRead("fra", snapshot(4, 1).id))
-    assert Publish("fra", 3, 4, snapshot(4, 1).id, "t1") in machine.decide()
+    machine.see(ReplicaRead("fra", snapshot(4, 3).id))
+    assert Publish("fra", 3, 4, snapshot(4, 3).id, "t1") in machine.decide()
 
 
 def test_a_foreign_snapshot_on_a_volume_without_events_is_left_alone() -> None:
@@ -237,7 +236,7 @@ def test_a_running_transfer_is_adopted_and_not_started_again() -> None:
     machine = Machine("fra")
     machine.decide()
     machine.see(SourceRead((snapshot(3),)))
-    machine.see(ReplicaRead("fra", None, running=RunningTransfer("t1", LOG.snapshot_name(3))))
+    machine.see(ReplicaRead("fra", None, running=RunningTransfer("t1", name_of(3))))
     assert not any(isinstance(action, StartTransfer) for action in machine.decide())
     machine.later(1)
     assert ReadReplica("fra") in machine.decide()
@@ -257,7 +256,7 @@ def test_refused_starts_wait_longer_each_time() -> None:
     machine = Machine("fra").idle(source=(snapshot(3),))
     waits = []
     for _ in range(5):
-        assert StartTransfer("fra", LOG.snapshot_name(3)) in machine.decide()
+        assert StartTransfer("fra", name_of(3)) in machine.decide()
         machine.see(ReplicaFailed("fra", RetryClass.RETRY_SOON, "another transfer is in progress"))
         waits.append(machine.state.replica("fra").look_at - machine.now)
         machine.later(waits[-1])
@@ -300,23 +299,23 @@ def test_a_full_cluster_makes_a_replica_wait_for_its_turn() -> None:
     machine.later(100)
     assert not any(isinstance(action, StartTransfer) for action in machine.decide())
     machine.see(SlotFreed("fra"))
-    assert StartTransfer("fra", LOG.snapshot_name(3)) in machine.decide()
+    assert StartTransfer("fra", name_of(3)) in machine.decide()
 
 
 def test_a_failed_snapshot_lets_replicas_go_on_with_the_newest_there_is() -> None:
     machine = Machine("fra").idle(source=(snapshot(3),))
     machine.push_and_settle(5)
-    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(5), 5)]
+    assert machine.decide() == [TakeSnapshot(name_of(5, 2), 5)]
     machine.see(SourceFailed(RetryClass.OPERATOR, "too many snapshots"))
-    assert StartTransfer("fra", LOG.snapshot_name(3)) in machine.decide()
+    assert StartTransfer("fra", name_of(3)) in machine.decide()
 
 
 def test_a_cascade_takes_what_its_upstream_holds() -> None:
     machine = Machine("fra", "ams", upstream={"ams": "fra"}).idle(source=(snapshot(3), snapshot(8)))
     machine.see(ReplicaRead("fra", snapshot(3).id))
     actions = machine.decide()
-    assert StartTransfer("fra", LOG.snapshot_name(8)) in actions
-    assert StartTransfer("ams", LOG.snapshot_name(3)) in actions
+    assert StartTransfer("fra", name_of(8)) in actions
+    assert StartTransfer("ams", name_of(3)) in actions
 
 
 def test_each_hop_takes_what_the_one_before_holds() -> None:
@@ -325,8 +324,8 @@ def test_each_hop_takes_what_the_one_before_holds() -> None:
     machine.see(ReplicaRead("fra", snapshot(8).id))
     machine.see(ReplicaRead("ams", snapshot(3).id))
     actions = machine.decide()
-    assert StartTransfer("ams", LOG.snapshot_name(8)) in actions
-    assert StartTransfer("syd", LOG.snapshot_name(3)) in actions
+    assert StartTransfer("ams", name_of(8)) in actions
+    assert StartTransfer("syd", name_of(3)) in actions
 
 
 def test_what_the_end_of_a_cascade_rests_on_stays_at_the_source() -> None:
@@ -357,7 +356,7 @@ def test_snapshots_that_nothing_needs_are_deleted_one_by_one() -> None:
 
 def test_base_target_newest_and_kept_snapshots_stay() -> None:
     machine = Machine("fra", "syd", rules=Rules(keep=0)).idle(snapshot(5), source=(snapshot(5), snapshot(9)))
-    machine.see(ReplicaRead("syd", snapshot(5).id, running=RunningTransfer("t1", LOG.snapshot_name(9))))
+    machine.see(ReplicaRead("syd", snapshot(5).id, running=RunningTransfer("t1", name_of(9))))
     assert not any(isinstance(action, DeleteSnapshot) for action in machine.decide())
 
 
@@ -404,10 +403,10 @@ def test_an_unchanged_position_is_committed_again_before_kafka_forgets_it() -> N
 def test_a_stream_of_events_does_not_keep_a_snapshot_from_setting_out() -> None:
     machine = Machine("fra").idle()
     machine.push_and_settle(1)
-    assert machine.decide() == [TakeSnapshot(LOG.snapshot_name(1), 1)]
+    assert machine.decide() == [TakeSnapshot(name_of(1), 1)]
     machine.push_and_settle(2)  # while the snapshot is being taken
     machine.see(SnapshotTaken(snapshot(1)))
-    assert machine.decide() == [StartTransfer("fra", LOG.snapshot_name(1))]
+    assert machine.decide() == [StartTransfer("fra", name_of(1))]
 
 
 def test_a_replica_that_becomes_free_later_gets_a_newer_snapshot_and_holds_up_nobody() -> None:
@@ -420,8 +419,8 @@ def test_a_replica_that_becomes_free_later_gets_a_newer_snapshot_and_holds_up_no
     machine.later(0.01)
     machine.see(SnapshotTaken(snapshot(1)))
     actions = machine.decide()
-    assert StartTransfer("fra", LOG.snapshot_name(1)) in actions
-    assert TakeSnapshot(LOG.snapshot_name(2), 2) in actions
+    assert StartTransfer("fra", name_of(1)) in actions
+    assert TakeSnapshot(name_of(2, 2), 2) in actions
     assert not any(isinstance(action, StartTransfer) and action.site == "syd" for action in actions)
 
 
@@ -433,10 +432,10 @@ def test_a_replica_for_which_a_snapshot_has_been_begun_gets_no_older_one() -> No
     machine.push_and_settle(2)
     machine.see(ReplicaRead("syd", None))  # free while the first is being taken, so the next is for it
     machine.see(SnapshotTaken(snapshot(1)))
-    assert TakeSnapshot(LOG.snapshot_name(2), 2) in machine.decide()
+    assert TakeSnapshot(name_of(2, 2), 2) in machine.decide()
     machine.see(TransferStarted("fra", "t1"))
     for _ in range(3):
         machine.later(0.01)
         assert not any(isinstance(action, StartTransfer) for action in machine.decide())
     machine.see(SnapshotTaken(snapshot(2)))
-    assert StartTransfer("syd", LOG.snapshot_name(2)) in machine.decide()
+    assert StartTransfer("syd", name_of(2)) in machine.decide()

@@ -1,6 +1,6 @@
 """While a fence holds nothing is snapshotted, and nothing that one touches sets out."""
 
-from coalescer_machine import LOG, Machine, snapshot
+from coalescer_machine import Machine, name_of, snapshot
 
 from farshore.errors import RetryClass
 from farshore_coalescer.decide import is_held
@@ -76,7 +76,7 @@ def test_a_snapshot_that_was_done_only_after_the_fence_was_raised_never_sets_out
     machine.later(1.0)
     assert takes(machine) == [8]
     machine.see(SnapshotTaken(snapshot(8)))
-    assert starts(machine) == [LOG.snapshot_name(8)]
+    assert starts(machine) == [name_of(8)]
 
 
 def test_a_snapshot_known_before_the_fence_may_still_set_out() -> None:
@@ -85,7 +85,7 @@ def test_a_snapshot_known_before_the_fence_may_still_set_out() -> None:
     machine.decide()
     machine.see(SnapshotTaken(snapshot(6)))
     machine.raise_fence(7)
-    assert starts(machine) == [LOG.snapshot_name(6)]
+    assert starts(machine) == [name_of(6)]
 
 
 def test_a_restart_finds_the_fence_in_the_log_and_trusts_no_snapshot_before_it() -> None:
