@@ -204,5 +204,6 @@ def test_only_files_that_nginx_reads_are_watched() -> None:
     assert files_read(TOPOLOGY, "nyc", everywhere) == [Path("/ca.pem")]  # ml's primary is behind https
     text = TWO_REGISTRIES.replace("https://ml.fra", "http://ml.fra")
     assert files_read(parse_topology(text, "test"), "nyc", everywhere) == []
-    own = parse_topology(text.replace('listen: ":8080"}', 'listen: ":8080"' + TLS), "test")
+    text = text.replace('url: "http://edge.nyc", listen: ":8080"}', 'url: "https://edge.nyc", listen: ":8080"' + TLS)
+    own = parse_topology(text, "test")
     assert files_read(own, "nyc", everywhere) == [Path("/tls/edge.pem"), Path("/tls/edge.key")]
