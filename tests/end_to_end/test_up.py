@@ -1,5 +1,7 @@
 """`farshore up`: one stack that is used, broken, ended, and started again in its folder."""
 
+import asyncio
+import json
 import os
 import signal
 import stat
@@ -77,6 +79,32 @@ async def test_what_is_pushed_at_the_primary_arrives_everywhere(
     stack: LocalStack, tools: Tools, tmp_path: Path
 ) -> None:
     await arrives(stack, await push(stack, tools, tmp_path, "team/first"))
+
+
+async def test_wait_ends_once_an_image_is_ready_and_explain_tells_its_way(
+    stack: LocalStack, tools: Tools, tmp_path: Path
+) -> None:
+    endpoints = stack.endpoints
+    where = ("--topology", endpoints["topology"], "--kafka", endpoints["kafka"]["bootstrap_servers"])
+    pushed = await push(stack, tools, tmp_path, "team/waited")
+    image = f"team/waited:v1@{pushed.digest}"
+    waited = await farshore("wait", image, *where, "--level", "content", "--timeout", "5m")
+    assert waited.code == 0, (waited.out, waited.err)
+    explained, unknown, refused = await asyncio.gather(
+        farshore("explain", image, *where, "--coalescer", endpoints["coalescer"]["url"], "--output", "json"),
+        farshore("wait", "team/never:v1", *where, "--sites", "fra", "--timeout", "1s", "--output", "json"),
+        farshore("wait", "team/never:v1", *where, "--sites", "nyc"),
+    )
+    assert explained.code == 0, (explained.out, explained.err)
+    document = json.loads(explained.out)
+    assert (document["primary"], document["event"]["digest"]) == ("nyc", pushed.digest)
+    for site in ("fra", "syd"):
+        way = document["sites"][site]
+        assert (way["stage"], way["digest"], way["level"]) == ("ready", pushed.digest, "content")
+        assert document["event"]["accepted_at"] < way["arrived_at"] < way["decided_at"]
+        assert way["transfer"]
+    assert (unknown.code, json.loads(unknown.out)["sites"]["fra"]["stage"]) == (124, "unannounced")
+    assert (refused.code, "has no replica" in refused.err) == (2, True)
 
 
 def test_check_finds_nothing_wrong(stack: LocalStack) -> None:

@@ -22,6 +22,8 @@ COMMANDS = (
     "apply",
     "destroy",
     "status",
+    "wait",
+    "explain",
     "move",
     "epoch",
     "site",

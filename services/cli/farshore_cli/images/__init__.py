@@ -1,0 +1,1 @@
+"""Where an image is on its way to each site, and why it isn't ready there."""
