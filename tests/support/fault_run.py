@@ -145,6 +145,15 @@ class FaultRun:
 
         await wait_until(enough, within_seconds, f"{count} events")
 
+    async def until_ready(self, within_seconds: float = 120) -> None:
+        """Wait until an image has been called ready."""
+
+        def one_is() -> bool:
+            self.check_health()
+            return any(one.what.state is ReadinessState.READY for one in self.evidence.statements)
+
+        await wait_until(one_is, within_seconds, "the first image to be ready")
+
     async def verdict(self, settled_within_seconds: float = 90) -> Verdict:
         """End the pushes, wait until nothing is owed any more, read all topics from the beginning and judge."""
         late = await self._settle(settled_within_seconds)

@@ -65,6 +65,8 @@ class CloudEvent:
         """Parse a record's headers and value; `where` names the record in errors (`topic/partition@offset`)."""
         texts: dict[str, str] = {}
         for name, raw in headers:
+            if not name.startswith("ce_") and name != "traceparent":
+                continue  # of a newer version, or of whoever carries records on: it may be anything
             if raw is None:
                 raise MalformedRecordError(where, f"header {name} has no value")
             try:
