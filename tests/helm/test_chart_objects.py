@@ -94,6 +94,35 @@ def test_a_secret_is_mounted_only_where_it_is_read() -> None:
     }
 
 
+def test_a_hub_that_logs_in_by_oauth_mounts_the_clients_secret_and_the_token_endpoints_ca() -> None:
+    for name, pod in pod_templates(rendered(*with_values("hub-oauth"))):
+        mounted = {volume["secret"]["secretName"] for volume in pod["spec"]["volumes"] if "secret" in volume}
+        assert {"kafka-ca", "kafka-client", "login-ca"} <= mounted, name
+    triggers = {
+        (parameter["parameter"], parameter["name"])
+        for one in rendered(*with_values("hub-oauth"))
+        if one["kind"] == "TriggerAuthentication"
+        for parameter in one["spec"]["env"] + one["spec"]["secretTargetRef"]
+    }
+    assert triggers == {
+        ("username", "FARSHORE_KAFKA_TOKEN_CLIENT_ID"),
+        ("oauthTokenEndpointUri", "FARSHORE_KAFKA_TOKEN_URL"),
+        ("scopes", "FARSHORE_KAFKA_TOKEN_SCOPE"),
+        ("password", "kafka-client"),
+        ("ca", "kafka-ca"),
+    }
+
+
+def test_the_reconciler_stands_in_place_of_the_job() -> None:
+    def reconciling(*sets: str) -> list[str]:
+        objects = rendered(*with_values("hub-oauth", *sets))
+        return [one["kind"] for one in objects if "reconcile" in one["metadata"]["name"]]
+
+    assert sorted(reconciling()) == ["Deployment", "NetworkPolicy", "Service"]
+    assert sorted(reconciling("reconcile.watch=false")) == ["CronJob", "NetworkPolicy"]
+    assert reconciling("reconcile.enabled=false") == []
+
+
 def annotations(name: str, topology: Path) -> dict[str, dict[str, str]]:
     made = pod_templates(rendered(*with_values(name, topology=topology)))
     return {pod: template["metadata"].get("annotations", {}) for pod, template in made if not pod.startswith("Pod")}

@@ -32,6 +32,15 @@ def program(name: str) -> Path:
     return Path(found)
 
 
+def operators_kind(name: str) -> dict[str, Any]:
+    """The definition of a kind of an operator's, as that operator has it; skips the test where it isn't."""
+    file = tools_dir().parent / "kinds" / f"{name}.yaml"
+    if not file.exists():
+        pytest.skip(f"{name} is not here: scripts/setup-kubernetes gets it (out of a Go module)")
+    definition: dict[str, Any] = yaml.safe_load(file.read_text())
+    return definition
+
+
 def helm(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run helm; the caller looks at the exit code."""
     command = [str(program("helm")), *arguments]

@@ -47,7 +47,7 @@ class KubernetesApi:
             with urllib.request.urlopen(request, context=trust, timeout=30) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
+            return error.code, _object_in(error.read())
 
     def create(self, path: str, body: dict[str, Any]) -> None:
         """Create an object; fails with the server's words where it refuses."""
@@ -59,6 +59,15 @@ class KubernetesApi:
         status, answer = self.ask("GET", path)
         assert status == 200, answer.get("message")
         return {one["metadata"]["name"] for one in answer["items"]}
+
+
+def _object_in(body: bytes) -> dict[str, Any]:
+    """A Status. Of a path that it doesn't know, as of a kind that is just being defined, the server speaks in text."""
+    try:
+        found: dict[str, Any] = json.loads(body)
+    except ValueError:
+        return {"message": body.decode(errors="replace")}
+    return found
 
 
 @asynccontextmanager

@@ -56,8 +56,11 @@ app.kubernetes.io/component: {{ . }}
 {{- define "farshore.components" -}}
 {{- $components := list -}}
 {{- if eq .Values.role "hub" -}}
-{{- range list "receiver" "coalescer" "verifier" "reconcile" -}}
+{{- range list "receiver" "coalescer" "verifier" -}}
 {{- if (index $.Values .).enabled -}}{{- $components = append $components . -}}{{- end -}}
+{{- end -}}
+{{- if .Values.reconcile.enabled -}}
+{{- $components = append $components (ternary "reconciler" "reconcile" .Values.reconcile.watch) -}}
 {{- end -}}
 {{- else -}}
 {{- range list "edge" "verifier" -}}

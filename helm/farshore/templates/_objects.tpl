@@ -1,7 +1,7 @@
 {{/* Objects that several components have; call with (dict "root" $ "component" "receiver" …). */}}
 
 {{- define "farshore.deploymentHead" -}}
-{{- $values := index .root.Values .component -}}
+{{- $values := index .root.Values (.values | default .component) -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -10,7 +10,7 @@ metadata:
     {{- include "farshore.labels" . | nindent 4 }}
 spec:
   {{- if not (and .root.Values.keda.enabled (has .component (list "coalescer" "verifier"))) }}
-  replicas: {{ $values.replicas }}
+  replicas: {{ $values.replicas | default 1 }}
   {{- end }}
   revisionHistoryLimit: 5
   selector:

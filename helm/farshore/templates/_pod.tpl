@@ -1,10 +1,11 @@
 {{/*
-What every pod and container has in common; call with (dict "root" $ "component" "receiver").
+What every pod and container has in common; call with (dict "root" $ "component" "receiver"); "values" names the
+component's part of the values where that has another name.
 All of it passes the restricted pod security standard, and no pod has a service account's token.
 */}}
 
 {{- define "farshore.podMetadata" -}}
-{{- $values := index .root.Values .component -}}
+{{- $values := index .root.Values (.values | default .component) -}}
 labels:
   {{- include "farshore.labels" . | nindent 2 }}
 {{- /* The edge's agent follows the file by itself: a restart would cut off pulls. */}}
@@ -20,7 +21,7 @@ annotations:
 {{- end -}}
 
 {{- define "farshore.podSpec" -}}
-{{- $values := index .root.Values .component -}}
+{{- $values := index .root.Values (.values | default .component) -}}
 serviceAccountName: {{ include "farshore.serviceAccount" .root }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -149,6 +150,10 @@ readinessProbe:
 - name: FARSHORE_KAFKA_TOKEN_SCOPE
   value: {{ . | quote }}
 {{- end }}
+{{- if $sasl.oauth.caSecret }}
+- name: FARSHORE_KAFKA_TOKEN_CA_FILE
+  value: /etc/farshore/kafka/token-ca/{{ $sasl.oauth.caKey }}
+{{- end }}
 {{- else }}
 - name: FARSHORE_KAFKA_USERNAME
   value: {{ $sasl.username | quote }}
@@ -193,6 +198,9 @@ envFrom:
 {{- with .root.Values.kafka.sasl.secret }}
 - {name: kafka-sasl, mountPath: /etc/farshore/kafka/sasl, readOnly: true}
 {{- end }}
+{{- with .root.Values.kafka.sasl.oauth.caSecret }}
+- {name: kafka-token-ca, mountPath: /etc/farshore/kafka/token-ca, readOnly: true}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -228,6 +236,12 @@ envFrom:
 {{- end }}
 {{- with .root.Values.kafka.sasl.secret }}
 - name: kafka-sasl
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .root.Values.kafka.sasl.oauth.caSecret }}
+- name: kafka-token-ca
   secret:
     secretName: {{ . }}
     defaultMode: 0440

@@ -46,6 +46,10 @@ this, and so does whoever renders anything.
 {{- $problems = concat $problems (include "farshore.kafkaProblems" . | fromJsonArray) -}}
 {{- end -}}
 
+{{- if and (has "reconciler" $components) $values.reconcile.sites (ne (join "," $values.reconcile.sites) "all") -}}
+{{- $problems = append $problems (printf "reconcile.sites is %s, but reconcile.watch is true: the service compares all sites or none. Write [all] or []" (join "," $values.reconcile.sites)) -}}
+{{- end -}}
+
 {{- range $name, $partitions := dict "coalescer" "farshore.events" "verifier" "farshore.arrivals" -}}
 {{- if and (has $name $components) (gt (int (index $values $name).replicas) 4) -}}
 {{- $problems = append $problems (printf "%s.replicas is %d: %s has 4 partitions, so a fifth %s would have nothing to do" $name (int (index $values $name).replicas) $partitions $name) -}}
@@ -88,11 +92,29 @@ this, and so does whoever renders anything.
 {{- $problems = append $problems (printf "kafka.sasl.oauth.%s is empty, but kafka.sasl.mechanism is OAUTHBEARER" .) -}}
 {{- end -}}
 {{- end -}}
+{{- if $sasl.username -}}
+{{- $problems = append $problems "kafka.sasl.username is set, but kafka.sasl.mechanism is OAUTHBEARER, which has a client id instead: write it into kafka.sasl.oauth.clientId" -}}
+{{- end -}}
+{{- if and $sasl.oauth.caSecret (not (hasPrefix "https://" $sasl.oauth.tokenUrl)) -}}
+{{- $problems = append $problems (printf "kafka.sasl.oauth.caSecret is set, but kafka.sasl.oauth.tokenUrl is %s, without TLS: write https://" $sasl.oauth.tokenUrl) -}}
+{{- end -}}
 {{- else if not $sasl.username -}}
 {{- $problems = append $problems (printf "kafka.sasl.username is empty, but kafka.sasl.mechanism is %s" $sasl.mechanism) -}}
 {{- end -}}
+{{- if ne $sasl.mechanism "OAUTHBEARER" -}}
+{{- range list "tokenUrl" "clientId" "scope" "caSecret" -}}
+{{- if index $sasl.oauth . -}}
+{{- $problems = append $problems (printf "kafka.sasl.oauth.%s is set, but kafka.sasl.mechanism is %s: only OAUTHBEARER has a token" . ($sasl.mechanism | default "empty")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- else -}}
+{{- range list "tokenUrl" "clientId" "scope" "caSecret" -}}
+{{- if index $sasl.oauth . -}}
+{{- $problems = append $problems (printf "kafka.sasl.oauth.%s is set, but kafka.securityProtocol is %s, without login: write SASL_SSL there" . $protocol) -}}
+{{- end -}}
+{{- end -}}
 {{- range list "mechanism" "username" "secret" -}}
 {{- if index $sasl . -}}
 {{- $problems = append $problems (printf "kafka.sasl.%s is set, but kafka.securityProtocol is %s, without login: write SASL_SSL there" . $protocol) -}}
@@ -131,7 +153,7 @@ this, and so does whoever renders anything.
 {{- end -}}
 {{- end -}}
 
-{{- if or (has "verifier" $components) (has "reconcile" $components) -}}
+{{- if or (has "verifier" $components) (has "reconcile" $components) (has "reconciler" $components) -}}
 {{- range $name, $registry := .topology.registries -}}
 {{- range prepend ($registry.replicas | default list) ($registry.primary | default dict) -}}
 {{- $where := printf "registries.%s at %s" $name (toString .site) -}}
