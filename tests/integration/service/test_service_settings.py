@@ -59,7 +59,17 @@ FREE_TEXT = {
     "FARSHORE_VERIFIER_SITES",  # held against the topology
     *(
         f"FARSHORE_EDGE_{name}"
-        for name in ("CONFIG", "NGINX", "PID_FILE", "ACCESS_LOG", "ERROR_LOG", "TEMP_DIR", "CA_FILE", "HOLD_DIR")
+        for name in (
+            "CONFIG",
+            "NGINX",
+            "PID_FILE",
+            "ACCESS_LOG",
+            "ERROR_LOG",
+            "TEMP_DIR",
+            "CA_FILE",
+            "HOLD_DIR",
+            "USER",
+        )
     ),
 }
 EX_CONFIG = 78
@@ -73,7 +83,7 @@ def start(service: str, folder: Path, environ: Mapping[str, str]) -> subprocess.
         env={**clean, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
