@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "farshore_cli", "demo", "--report", str(folder / "report.json")]
-    done = subprocess.run([*command, "--state-dir", str(folder / "state")], capture_output=True, text=True, timeout=540)
+    done = subprocess.run([*command, "--state-dir", str(folder / "state")], capture_output=True, text=True, timeout=840)
     assert done.returncode == 0, done.stdout + done.stderr
     document: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return document

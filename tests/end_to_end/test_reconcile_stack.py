@@ -85,7 +85,7 @@ async def becomes_ready(stack: LocalStack, push: Push, sites: set[str] = SITES) 
 
 def reconcile(stack: LocalStack, *options: str) -> tuple[int, dict[str, object]]:
     command = [sys.executable, "-m", "farshore_cli", "reconcile", *where(stack), "--grace", "1s", "--output", "json"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
     assert done.stdout, done.stderr
     (report,) = json.loads(done.stdout)["registries"]
     return done.returncode, report

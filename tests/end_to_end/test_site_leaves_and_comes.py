@@ -90,7 +90,7 @@ def number_in(said: list[str], words: str) -> int:
 
 
 async def told(*arguments: str, code: int = 0) -> dict[str, Any]:
-    ended: Ended = await end_of(await start_farshore(*arguments, "--output", "json"), 240)
+    ended: Ended = await end_of(await start_farshore(*arguments, "--output", "json"))
     assert ended.out, ended.err
     document: dict[str, Any] = json.loads(ended.out)
     assert ended.code == code, (document["storage"], document.get("readiness"))

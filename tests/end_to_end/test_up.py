@@ -111,7 +111,7 @@ def test_check_finds_nothing_wrong(stack: LocalStack) -> None:
     endpoints = stack.endpoints
     command = [sys.executable, "-m", "farshore_cli", "check", endpoints["topology"], "--connect"]
     done = subprocess.run(
-        [*command, "--kafka", endpoints["kafka"]["bootstrap_servers"]], capture_output=True, text=True, timeout=60
+        [*command, "--kafka", endpoints["kafka"]["bootstrap_servers"]], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout
     assert "WRONG" not in done.stdout
@@ -119,7 +119,7 @@ def test_check_finds_nothing_wrong(stack: LocalStack) -> None:
 
 def test_a_second_up_in_the_same_folder_is_refused(stack: LocalStack) -> None:
     command = [sys.executable, "-m", "farshore_cli", "up", "--state-dir", str(stack.state_dir)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 78
     assert f"runs there already, as process {stack.pid}" in done.stderr
     assert stack.endpoints["processes"]

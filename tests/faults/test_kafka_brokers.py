@@ -128,7 +128,7 @@ async def make_a_zombie(run: FaultRun, kills: BrokerKills) -> None:
     await kills.bring_back([])
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_no_promise_is_broken_when_a_coordinator_or_two_of_three_brokers_die(
     cluster: Cluster, stack: LocalStack
 ) -> None:

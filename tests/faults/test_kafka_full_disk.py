@@ -60,7 +60,7 @@ async def status_of(receiver: ReceiverProcess, registry: str, body: bytes) -> in
         return 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_a_full_disk_at_the_broker_gives_503_and_loses_nothing(
     small_disk: Path, tmp_path: Path, unique: str
 ) -> None:

@@ -38,7 +38,7 @@ async def kill_while_pushing(
             return await run.verdict(), killer
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("instances", [1, 3])
 async def test_no_promise_is_broken_however_services_are_killed(tmp_path: Path, instances: int) -> None:
     verdict, killer = await kill_while_pushing(tmp_path / "state", instances, KILLS_IN_SHORT, SEED)

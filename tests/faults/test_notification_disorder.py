@@ -69,7 +69,7 @@ async def restarted(stack: LocalStack, part: str) -> None:
     await wait_until(another, 60, f"{part} to be started again")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_notifications_in_disorder_and_clocks_that_step_break_no_promise(tools: Tools, tmp_path: Path) -> None:
     """Expected of each kind of disorder, at each site:
 

@@ -16,7 +16,7 @@ RULES = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
 
 def promtool(*arguments: str, folder: Path) -> str:
     answer = subprocess.run(
-        [str(program("promtool")), *arguments], capture_output=True, text=True, timeout=120, cwd=folder, check=False
+        [str(program("promtool")), *arguments], capture_output=True, text=True, timeout=300, cwd=folder, check=False
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return answer.stdout

@@ -173,6 +173,6 @@ async def test_what_needs_operators_is_installed_where_they_are(api: KubernetesA
 
 
 async def define(api: KubernetesApi, version: str, kind: str, plural: str) -> None:
-    group = version.partition("/")[0]
+    group, _, name = version.partition("/")
     api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", operators_kind(f"{group}_{plural}"))
-    await wait_until(lambda: api.ask("GET", f"/apis/{version}/{plural}")[0] == 200, 30, f"the kind {kind}")
+    await wait_until(lambda: api.serves(group, name, plural), 60, f"the kind {kind}")

@@ -36,7 +36,7 @@ def test_what_one_types_works(api: KubernetesApi, tmp_path: Path) -> None:
     for name in ("helm", "docs", ".venv"):
         (tmp_path / name).symlink_to(ROOT / name)
     request = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-keyout", "tls.key")
-    subprocess.run([openssl, *request, "-out", "tls.crt"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    subprocess.run([openssl, *request, "-out", "tls.crt"], cwd=tmp_path, check=True, capture_output=True, timeout=300)
     shutil.copy(tmp_path / "tls.crt", tmp_path / "ca.crt")
 
     script = "\n".join(line for line in commands() if not line.startswith(NOT_RUN))

@@ -9,7 +9,7 @@ from verifier_schedule import run_range, run_schedule
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3000)
 def test_every_schedule_keeps_the_verifiers_promises_and_together_they_reach_all_that_is_listed() -> None:
     failure, reached = run_all(run_range, int(os.environ.get("FARSHORE_VERIFIER_SCHEDULES", "2000")))
     assert failure is None, failure

@@ -92,7 +92,7 @@ def emptied(simulators: Mapping[str, Simulator]) -> None:
 
 def _delete_all(simulator: Simulator, path: str) -> None:
     for one in simulator.request("GET", path)["records"]:
-        simulator.request("DELETE", f"{path.partition('?')[0]}/{one['uuid']}?return_timeout=30")
+        simulator.request("DELETE", f"{path.partition('?')[0]}/{one['uuid']}?return_timeout=100")
 
 
 class Killed(BaseException):

@@ -17,5 +17,5 @@ def make_certificate(folder: Path, name: str) -> dict[str, str]:
     # nginx compares an upstream's certificate with DNS names alone, even where the topology has an address
     command += ["-subj", "/CN=edge", "-addext", "subjectAltName=IP:127.0.0.1,DNS:127.0.0.1"]
     command += ["-out", files["certificate"], "-keyout", files["certificate_key"]]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
     return files

@@ -45,7 +45,7 @@ def helm(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.C
     """Run helm; the caller looks at the exit code."""
     command = [str(program("helm")), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env={**os.environ, **(environ or {})}, check=False
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, **(environ or {})}, check=False
     )
 
 

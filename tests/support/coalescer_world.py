@@ -101,7 +101,7 @@ class CoalescerProcess:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def stop(self, within_seconds: float = 10) -> int:
+    def stop(self, within_seconds: float = 60) -> int:
         """SIGTERM; the exit code. -9 where it had to be killed."""
         assert self._process is not None
         return end(self._process, within_seconds=within_seconds)
@@ -117,7 +117,7 @@ class CoalescerProcess:
     def status(self, site: str) -> dict[str, Any]:
         """What it says of the relationship to `site`; nothing while it doesn't answer or doesn't own it."""
         try:
-            with urllib.request.urlopen(f"{self.url}/v1/relationships", timeout=30) as reply:
+            with urllib.request.urlopen(f"{self.url}/v1/relationships", timeout=120) as reply:
                 found = json.load(reply)
         except OSError:
             return {}
@@ -125,7 +125,7 @@ class CoalescerProcess:
 
     def metrics(self) -> list[str]:
         """The lines of its metrics."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as reply:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=120) as reply:
             return list(reply.read().decode().splitlines())
 
 
@@ -279,7 +279,7 @@ async def coalescer_world(
     with Broker(folder / "kafka", folder / "kafka.log") as broker, start_simulators(folder, sites) as simulators:
         topology = write_topology(folder, simulators, batching or {}, via or {}, timeout)
         await create_missing_topics(Bus(broker.bootstrap))
-        await make_storage(load_topology(topology), within=60)
+        await make_storage(load_topology(topology), within=300)
         producer = Bus(broker.bootstrap).producer()
         await producer.start()
         world = World(folder, simulators, topology, broker, producer)
@@ -287,5 +287,5 @@ async def coalescer_world(
         try:
             yield world
         finally:
-            world.coalescer.stop()
+            world.coalescer.kill()
             await producer.stop()

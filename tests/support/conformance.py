@@ -27,7 +27,7 @@ def run_suite(program: Path, address: str, folder: Path, repositories: str) -> C
         "OCI_REPO2": f"{repositories}/two",
     }
     # its exit code is 1 whenever a case fails, and some do at every registry
-    subprocess.run([program], env={**os.environ, **settings}, capture_output=True, timeout=300, cwd=folder)
+    subprocess.run([program], env={**os.environ, **settings}, capture_output=True, timeout=800, cwd=folder)
     report = ET.parse(folder / "junit.xml").getroot()
     cases = Counter((str(case.get("name")), str(case.get("status"))) for case in report.iter("testcase"))
     # groups of cases count too, in the suite's own sums

@@ -77,7 +77,7 @@ class EdgeAgent:
     def refuses_to_start(self, **environ: str) -> tuple[int, str]:
         """Exit code and standard error of an agent that is started with other settings."""
         settings = {**os.environ, **self.environ(), **environ}
-        done = subprocess.run(COMMAND, env=settings, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(COMMAND, env=settings, capture_output=True, text=True, timeout=300)
         return done.returncode, done.stderr
 
     async def start(self) -> None:

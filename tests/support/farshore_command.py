@@ -28,7 +28,7 @@ async def start_farshore(*arguments: str, environ: Mapping[str, str] | None = No
     )
 
 
-async def end_of(process: asyncio.subprocess.Process, within_seconds: float = 90) -> Ended:
+async def end_of(process: asyncio.subprocess.Process, within_seconds: float = 400) -> Ended:
     """Wait for its end."""
     out, err = await asyncio.wait_for(process.communicate(), within_seconds)
     assert process.returncode is not None

@@ -18,7 +18,7 @@ from farshore.media_types import OCI_INDEX, OCI_MANIFEST
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 REPOSITORIES = 12
-PUSH_WITHIN_SECONDS = 180.0
+PUSH_WITHIN_SECONDS = 400.0
 """How long a client tries to push one image while edges and registry come and go."""
 _PAUSE_SECONDS = 0.2
 
@@ -55,7 +55,7 @@ class ContinuousPushes:
 
     async def run(self) -> None:
         """Push until told to stop. Fails when a push isn't taken within PUSH_WITHIN_SECONDS."""
-        timeout = aiohttp.ClientTimeout(total=15)
+        timeout = aiohttp.ClientTimeout(total=60)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while not self._stopping:
                 await self._next(session)

@@ -22,6 +22,8 @@ from farshore_cli.tools.ports import free_ports
 
 TOKEN = "an-administrator"
 START_SECONDS = 120.0
+_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+"""What kubectl and helm ask for. Source: Kubernetes API concepts, aggregated discovery."""
 
 _USERS = f'{TOKEN},admin,1,"system:masters"\n'
 
@@ -34,17 +36,19 @@ class KubernetesApi:
     certificate: Path
     kubeconfig: Path
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    def ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, accept: str = "application/json"
+    ) -> tuple[int, dict[str, Any]]:
         """The status, and the object or Status that the server answers with."""
         request = urllib.request.Request(
             f"{self.url}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json", "Accept": accept},
         )
         trust = ssl.create_default_context(cafile=str(self.certificate))
         try:
-            with urllib.request.urlopen(request, context=trust, timeout=30) as answer:
+            with urllib.request.urlopen(request, context=trust, timeout=120) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, _object_in(error.read())
@@ -53,6 +57,16 @@ class KubernetesApi:
         """Create an object; fails with the server's words where it refuses."""
         status, answer = self.ask("POST", path, body)
         assert status == 201, answer.get("message")
+
+    def serves(self, group: str, version: str, plural: str) -> bool:
+        """Whether clients find this kind in what the server lists of itself, which comes after the kind is served."""
+        _, answer = self.ask("GET", "/apis", accept=_DISCOVERY)
+        versions = {
+            (one["metadata"]["name"], found["version"]): {resource["resource"] for resource in found["resources"]}
+            for one in answer["items"]
+            for found in one["versions"]
+        }
+        return plural in versions.get((group, version), ())
 
     def names(self, path: str) -> set[str]:
         """The names of the objects of a list."""
@@ -124,7 +138,7 @@ def _service_account_key(folder: Path) -> Path:
     if openssl is None:
         pytest.skip("openssl is not here: the API server's key is made with it")
     key = folder / "service-account.key"
-    subprocess.run([openssl, "genrsa", "-out", str(key), "2048"], check=True, capture_output=True, timeout=60)
+    subprocess.run([openssl, "genrsa", "-out", str(key), "2048"], check=True, capture_output=True, timeout=300)
     return key
 
 

@@ -11,12 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-_UP_WITHIN_SECONDS = 300.0
-_DOWN_WITHIN_SECONDS = 60.0
+from farshore_cli.stack.layout import Layout
+from farshore_cli.stack.ports import remembered_ports
+from farshore_cli.tools.ports import claim
+
+_UP_WITHIN_SECONDS = 500.0
+_DOWN_WITHIN_SECONDS = 300.0
 
 
 class LocalStack:
-    """A stack in `state_dir`. As a context manager it is up inside, and ended after. `environ` is added to what its
+    """A stack in `state_dir`. As a context manager it is up inside, and killed after. `environ` is added to what its
     services see."""
 
     def __init__(self, state_dir: Path, *options: str, environ: Mapping[str, str] | None = None) -> None:
@@ -65,14 +69,22 @@ class LocalStack:
         """End it in order; returns its exit code."""
         assert self._process is not None
         self._process.send_signal(number)
-        return self._process.wait(_DOWN_WITHIN_SECONDS)
+        code = self._process.wait(_DOWN_WITHIN_SECONDS)
+        self._keep_ports()
+        return code
 
     def kill(self) -> None:
         """End it as a crash would."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+        self._keep_ports()
         (self.state_dir / "endpoints.json").unlink(missing_ok=True)
+
+    def _keep_ports(self) -> None:
+        """The next start is to find its ports free, whatever other tests start meanwhile."""
+        for port in remembered_ports(Layout(self.state_dir).ports_file).values():
+            claim(port)
 
     def __enter__(self) -> Self:
         try:
@@ -85,7 +97,7 @@ class LocalStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process is not None and self._process.poll() is None:
-            self.stop()
+            self.kill()
 
 
 def is_running(pid: int) -> bool:

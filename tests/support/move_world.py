@@ -88,7 +88,7 @@ class MoveWorld:
     async def start(self) -> None:
         await create_missing_topics(self.bus)
         topology = self.topology
-        outcome = await execute(topology, lambda world: plan(topology, world, 1 << 30), Watching(), 60)
+        outcome = await execute(topology, lambda world: plan(topology, world, 1 << 30), Watching(), 300)
         assert outcome_code(outcome) == 0, (outcome.failures, outcome.plan)
         for site in SITES:
             await self.start_registry(site, writable=topology.registries["main"].primary.site == site)

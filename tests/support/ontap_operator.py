@@ -9,7 +9,7 @@ from simulators import Simulator
 
 POLICY = "farshore"
 VOLUME = "registry"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 
 
 class Operator:
@@ -34,13 +34,13 @@ class Operator:
 
     def set_state(self, state: str) -> None:
         """Pause (`paused`), break off (`broken_off`), resume or resync (`snapmirrored`), and see it so."""
-        path = f"/api/snapmirror/relationships/{self.relationship()['uuid']}?return_timeout=30"
+        path = f"/api/snapmirror/relationships/{self.relationship()['uuid']}?return_timeout=100"
         self._ask("PATCH", path, {"state": state})
         self._wait(lambda: self.relationship()["state"] == state, state)
 
     def delete(self) -> None:
         """Delete the relationship; the destination volume stays as it is."""
-        self._ask("DELETE", f"/api/snapmirror/relationships/{self.relationship()['uuid']}?return_timeout=30")
+        self._ask("DELETE", f"/api/snapmirror/relationships/{self.relationship()['uuid']}?return_timeout=100")
 
     def make_again(self, source: Simulator) -> None:
         """Make the relationship anew after `delete`, and resync it."""
@@ -49,7 +49,7 @@ class Operator:
             "destination": {"path": f"{self._cluster.svm}:{VOLUME}"},
             "policy": {"name": POLICY},
         }
-        self._ask("POST", "/api/snapmirror/relationships?return_timeout=30", body)
+        self._ask("POST", "/api/snapmirror/relationships?return_timeout=100", body)
         self.set_state("snapmirrored")
 
     def update(self) -> None:
@@ -60,7 +60,7 @@ class Operator:
 
     def set_volume(self, state: str) -> None:
         """Take the volume offline or online."""
-        self._ask("PATCH", f"/api/storage/volumes/{self._volume()}?return_timeout=30", {"state": state})
+        self._ask("PATCH", f"/api/storage/volumes/{self._volume()}?return_timeout=100", {"state": state})
 
     def snapshots(self) -> dict[str, str]:
         """Names of the volume's snapshots that farshore took, with their uuids."""
@@ -69,7 +69,7 @@ class Operator:
 
     def delete_snapshot(self, uuid: str) -> None:
         """Delete a snapshot of the volume, unless a relationship needs it."""
-        path = f"/api/storage/volumes/{self._volume()}/snapshots/{uuid}?return_timeout=30"
+        path = f"/api/storage/volumes/{self._volume()}/snapshots/{uuid}?return_timeout=100"
         with suppress(urllib.error.HTTPError):  # in use, or gone
             self._cluster.request("DELETE", path)
 

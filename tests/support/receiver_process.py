@@ -19,7 +19,7 @@ from receiver_topology import topology_text
 from waiting import wait_until
 
 from farshore.bus.topics import Topic
-from farshore_cli.tools.child import end, spawn, tail
+from farshore_cli.tools.child import spawn, tail
 from farshore_cli.tools.ports import free_port
 
 TOKEN = "the-token-of-the-tests"
@@ -118,7 +118,7 @@ class ReceiverProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process is not None:
-            end(self._process, within_seconds=10)
+            self.kill()
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ async def post(
         sent["Authorization"] = f"Bearer {token or f'{TOKEN}-{registry}'}"
     url = f"{receiver.url}/v1/notifications/{registry}"
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session,
         session.request(method, url, data=body, headers=sent) as answer,
     ):
         return Answer(answer.status, answer.headers, json.loads(await answer.read() or b"null"))

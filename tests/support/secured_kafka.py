@@ -100,7 +100,7 @@ class SecuredKafka:
         for mechanism, kind in ((1, "sha256"), (2, "sha512")):  # both in one request are refused
             body = b"\x01" + b"\x02" + _credential(mechanism, kind, password) + b"\x00"
             request = struct.pack(">hhih", 51, 0, 7, -1) + b"\x00" + body
-            with socket.create_connection(("127.0.0.1", self._node.port), timeout=10) as connection:
+            with socket.create_connection(("127.0.0.1", self._node.port), timeout=120) as connection:
                 connection.sendall(struct.pack(">i", len(request)) + request)
                 (size,) = struct.unpack(">i", _read(connection, 4))
                 answer = _read(connection, size)

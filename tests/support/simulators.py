@@ -74,7 +74,7 @@ class Simulator:
         """Start the process; `wait_ready` tells when it answers."""
         self._process = spawn(self._command, log_file=self.log_file)
 
-    def wait_ready(self, within_seconds: float = 30) -> None:
+    def wait_ready(self, within_seconds: float = 180) -> None:
         """Wait until it answers; fails with the end of its log."""
         deadline = time.monotonic() + within_seconds
         while time.monotonic() < deadline:
@@ -92,13 +92,13 @@ class Simulator:
     def stop(self) -> int:
         """End it in order; its exit code."""
         assert self._process is not None
-        return end(self._process, within_seconds=20)
+        return end(self._process, within_seconds=60)
 
     def kill(self) -> None:
         """kill -9."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """One request with the right password, decoded; raises urllib's errors."""
@@ -109,7 +109,7 @@ class Simulator:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=120) as reply:
             content = reply.read()
         return json.loads(content) if content else None
 
@@ -152,4 +152,4 @@ def start_simulators(
         yield simulators
     finally:
         for simulator in simulators.values():
-            simulator.stop()
+            simulator.kill()

@@ -200,7 +200,7 @@ async def site_world(folder: Path, tools: Tools) -> AsyncIterator[SiteWorld]:
         following = asyncio.create_task(world.follow())
         stack.callback(following.cancel)
         verifier.start()
-        stack.callback(verifier.stop)
+        stack.callback(verifier.kill)
         yield world
         if following.done():
             following.result()

@@ -30,7 +30,7 @@ class Signer:
         signer = cls(openssl, folder / f"{name}.key", folder / f"{name}.pem")
         command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "2"]
         command += ["-keyout", str(signer.key), "-out", str(signer.certificate)]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
         return signer
 
     def token(self, user: str, access: list[dict[str, object]]) -> str:
@@ -42,7 +42,7 @@ class Signer:
         claims |= {"jti": secrets.token_hex(8), "access": access}
         signed = f"{_encoded(json.dumps(header).encode())}.{_encoded(json.dumps(claims).encode())}"
         command = [self.openssl, "dgst", "-sha256", "-sign", str(self.key)]
-        done = subprocess.run(command, input=signed.encode(), check=True, capture_output=True, timeout=60)
+        done = subprocess.run(command, input=signed.encode(), check=True, capture_output=True, timeout=300)
         return f"{signed}.{_encoded(done.stdout)}"
 
 

@@ -172,9 +172,9 @@ class VerifierProcess:
         self.process.wait()
 
     def stop(self) -> int:
-        """SIGTERM; the exit code, -9 where it took longer than ten seconds."""
+        """SIGTERM; the exit code, -9 where it had to be killed."""
         assert self.process is not None
-        return end(self.process, within_seconds=10)
+        return end(self.process, within_seconds=60)
 
     @property
     def log(self) -> str:

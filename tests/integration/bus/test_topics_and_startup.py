@@ -165,7 +165,7 @@ async def test_a_topic_that_isnt_there_has_no_incarnation_and_isnt_made(kafka_bo
 
 
 async def test_waiting_ends_with_the_topics_there(empty: str) -> None:
-    assert await asyncio.wait_for(wait_for_topics(Bus(empty), asyncio.Event()), 30)
+    assert await asyncio.wait_for(wait_for_topics(Bus(empty), asyncio.Event()), 300)
     assert await create_missing_topics(Bus(empty)) == []
 
 
@@ -176,7 +176,7 @@ async def test_waiting_ends_when_kafka_comes(tmp_path: Path) -> None:
         waiting = asyncio.create_task(wait_for_topics(Bus(address), asyncio.Event()))
         own.start()
         assert own.bootstrap == address
-        assert await asyncio.wait_for(waiting, 30)
+        assert await asyncio.wait_for(waiting, 300)
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ async def test_waiting_ends_when_the_service_stops(kafka: str, silent_server: st
     done, _ = await asyncio.wait({waiting}, timeout=0.3)
     assert not done
     stopping.set()
-    assert await asyncio.wait_for(waiting, 10) is False
+    assert await asyncio.wait_for(waiting, 120) is False
 
 
 async def test_waiting_doesnt_begin_once_the_service_stops(empty: str) -> None:

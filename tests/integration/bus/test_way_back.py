@@ -35,7 +35,7 @@ async def test_a_producer_and_a_reader_find_back(kafka_bootstrap: str, unique: s
         assert (await reader.getone()).value == b"first"
         for client in (producer.client, reader._client):
             know_only_a_dead_broker(client)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             await producer.send_and_wait(unique, b"second")
             assert (await reader.getone()).value == b"second"
     finally:
@@ -54,9 +54,9 @@ async def test_a_member_of_a_group_and_a_transaction_find_back(kafka_bootstrap: 
         await wait_until(lambda: member.assignment(), 60, "its share")
         for client in (producer.client, member._client):
             know_only_a_dead_broker(client)
-        async with asyncio.timeout(60), producer.transaction():
+        async with asyncio.timeout(300), producer.transaction():
             await producer.send_and_wait(unique, b"after")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             assert (await member.getone()).value == b"after"
             await member.commit()
     finally:

@@ -51,7 +51,7 @@ async def planned(topology: Topology) -> Plan:
     return await look(topology, lambda world: plan(topology, world, 1 << 30))
 
 
-async def run(topology: Topology, screen: Watching | None = None, within: float = 60) -> Outcome:
+async def run(topology: Topology, screen: Watching | None = None, within: float = 300) -> Outcome:
     return await execute(topology, lambda world: plan(topology, world, 1 << 30), screen or Watching(), within)
 
 
@@ -67,12 +67,12 @@ async def destroyed(topology: Topology, name: str, screen: Watching | None = Non
     def planner(world: World) -> Plan:
         return destruction(topology, world, one)
 
-    return await execute(topology, planner, screen or Watching(), 60)
+    return await execute(topology, planner, screen or Watching(), 300)
 
 
 def break_off(simulator: Simulator) -> None:
     uuid = simulator.request("GET", "/api/snapmirror/relationships")["records"][0]["uuid"]
-    path = f"/api/snapmirror/relationships/{uuid}?return_timeout=15"
+    path = f"/api/snapmirror/relationships/{uuid}?return_timeout=100"
     simulator.request("PATCH", path, {"state": "broken_off"})
 
 
@@ -190,11 +190,11 @@ async def test_what_differs_is_shown_and_only_what_costs_no_data_is_changed(
         return str(simulator.request("GET", path)["records"][0]["uuid"])
 
     main = uuid(nyc, "/api/storage/volumes?name=main")
-    nyc.request("PATCH", f"/api/storage/volumes/{main}?return_timeout=15", {"efficiency": {"dedupe": "none"}})
+    nyc.request("PATCH", f"/api/storage/volumes/{main}?return_timeout=100", {"efficiency": {"dedupe": "none"}})
     policy = uuid(fra, "/api/snapmirror/policies?name=farshore")
     fra.request("PATCH", f"/api/snapmirror/policies/{policy}", {"network_compression_enabled": False})
     moved = uuid(fra, "/api/storage/volumes?name=europe")
-    fra.request("PATCH", f"/api/storage/volumes/{moved}?return_timeout=15", {"nas": {"path": "/elsewhere"}})
+    fra.request("PATCH", f"/api/storage/volumes/{moved}?return_timeout=100", {"nas": {"path": "/elsewhere"}})
     nyc.request("PATCH", "/api/support/ems/destinations/farshore", {"destination": "http://127.0.0.1:8"})
     break_off(syd)
     (syd.export("main") / "written-after-a-failover").write_text("precious")

@@ -175,7 +175,7 @@ async def test_an_impatient_user_need_not_wait_for_a_deaf_part(supervisor: Super
     await supervisor.start(part(tmp_path, "deaf", STUBBORN, stop_within_seconds=1000))
     stopping = asyncio.create_task(supervisor.stop())
     supervisor.hurry()
-    await asyncio.wait_for(stopping, 10)
+    await asyncio.wait_for(stopping, 120)
 
 
 async def test_a_part_that_fails_to_start_is_shown_with_the_end_of_its_log(
@@ -225,7 +225,7 @@ async def test_killing_the_supervisor_leaves_nothing_behind(tmp_path: Path) -> N
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, str(tmp_path), stdout=subprocess.PIPE)
     try:
         assert parent.stdout is not None
-        child = int(await asyncio.wait_for(parent.stdout.readline(), 20))
+        child = int(await asyncio.wait_for(parent.stdout.readline(), 120))
         assert alive(child)
     finally:
         parent.kill()

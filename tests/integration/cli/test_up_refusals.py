@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 def up(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "farshore_cli", "up", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environ})
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environ})
 
 
 def test_a_missing_program_is_named_with_how_to_get_it(tmp_path: Path) -> None:

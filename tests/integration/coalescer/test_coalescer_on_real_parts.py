@@ -1,5 +1,6 @@
 """The coalescer with a real Kafka, the real ONTAP client and simulated clusters that move real bytes."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ async def hops_of(world: World) -> tuple[int, dict[str, dict[str, Any]]]:
 
 async def test_a_burst_of_events_arrives_everywhere_with_few_transfers(tmp_path: Path) -> None:
     async with coalescer_world(tmp_path) as world:
-        for _ in range(30):
-            await world.announce()
+        numbers = [world.write() for _ in range(30)]
+        await asyncio.gather(*(world.produce(number) for number in numbers))
         for site in world.replicas:
             await world.wait_for_arrivals(site, world.announced_ids)
             assert set((await world.arrived(site)).values()) == {1}
@@ -49,7 +50,7 @@ async def test_an_event_sent_twice_arrives_once(tmp_path: Path) -> None:
 async def test_a_slow_replica_holds_nobody_up_and_skips_snapshots(tmp_path: Path) -> None:
     async with coalescer_world(tmp_path) as world:
         link = "/sim/links/cluster-nyc"
-        world.simulators["syd"].request("PUT", link, {"bandwidth_bytes_per_second": 20_000})
+        world.simulators["syd"].request("PUT", link, {"bandwidth_bytes_per_second": 1_000})  # nothing gets through
         for _ in range(6):
             await world.announce(size=200_000)
             await world.wait_for_arrivals("fra", world.announced_ids)

@@ -54,7 +54,7 @@ async def test_sigterm_ends_it_in_time_and_loses_nothing(tmp_path: Path) -> None
     async with coalescer_world(tmp_path) as world:
         pushing = asyncio.create_task(announce_continuously(world, 40))
         await wait_until(world.arrivals, 60, "the first arrival")
-        assert world.coalescer.stop(within_seconds=10) == 0
+        assert world.coalescer.stop() == 0
         world.coalescer.start()
         await pushing
         for site in world.replicas:

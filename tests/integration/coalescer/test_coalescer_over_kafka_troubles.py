@@ -39,7 +39,7 @@ async def test_sigterm_ends_it_in_time_while_kafka_is_away(tmp_path: Path) -> No
         assert world.broker.pid is not None
         os.kill(world.broker.pid, signal.SIGSTOP)
         try:
-            code = await asyncio.to_thread(world.coalescer.stop, 10)
+            code = await asyncio.to_thread(world.coalescer.stop)
         finally:
             os.kill(world.broker.pid, signal.SIGCONT)
         assert code == 0

@@ -26,7 +26,7 @@ def render(folder: Path, *arguments: str, topology: str = TOPOLOGY) -> subproces
     file = folder / "topology.yaml"
     file.write_text(topology)
     command = [sys.executable, "-m", "farshore_edge", "render", "--topology", str(file), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_it_writes_the_file_and_nothing_else(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class World:
         return done.stdout
 
     def try_to_run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60)
+        return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
 
     async def replicate(self) -> None:
         """Bring the primary's present state to the replica, as a transfer does."""
@@ -347,7 +347,7 @@ async def test_held_writes_are_asked_to_come_back_while_reads_go_on(world: World
 )
 async def test_a_path_with_two_readings_is_refused(world: World, path: str) -> None:
     """aiohttp would tidy the path up, so the request is made by hand."""
-    connection = http.client.HTTPConnection(world.addresses["edge"], timeout=30)
+    connection = http.client.HTTPConnection(world.addresses["edge"], timeout=120)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -358,7 +358,7 @@ async def test_a_path_with_two_readings_is_refused(world: World, path: str) -> N
 
 async def test_an_encoded_digest_and_a_query_with_slashes_are_no_second_reading(world: World) -> None:
     digest = world.push(OLD, "team/app:v1", "primary")
-    connection = http.client.HTTPConnection(world.addresses["edge"], timeout=30)
+    connection = http.client.HTTPConnection(world.addresses["edge"], timeout=120)
     try:
         connection.request("GET", f"/v2/team/app/manifests/sha256%3A{digest.hex}?ns=a//b", headers=ACCEPT)
         answer = connection.getresponse()

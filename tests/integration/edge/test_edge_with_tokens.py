@@ -69,7 +69,7 @@ class World:
 async def copy(skopeo: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """In a thread, since the token server that it asks is in this process."""
     command = [str(skopeo), "--insecure-policy", "copy", *words]
-    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture

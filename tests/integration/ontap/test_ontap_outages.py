@@ -17,7 +17,7 @@ SIZE = 1 << 30
 
 
 async def test_a_stopped_cluster_costs_a_time_out_and_its_lost_start_is_found_when_it_is_back(tmp_path: Path) -> None:
-    with start_simulators(tmp_path, ["nyc"], timeout="2s") as sites:
+    with start_simulators(tmp_path, ["nyc"], timeout="5s") as sites:
         async with OntapCluster("nyc", sites["nyc"].settings) as cluster:
             volume = await cluster.ensure_volume("main", size=SIZE)
             os.kill(sites["nyc"].pid, signal.SIGSTOP)

@@ -142,9 +142,9 @@ async def test_a_snapshot_answered_later_than_the_time_out_is_found(
     simulators: dict[str, Simulator], nyc: OntapCluster, unique: str
 ) -> None:
     volume = await nyc.ensure_volume(unique, size=SIZE)
-    settings = simulators["nyc"].settings.model_copy(update={"timeout": 0.5})
+    settings = simulators["nyc"].settings.model_copy(update={"timeout": 2.0})
     async with OntapCluster("nyc", settings) as hasty:
-        simulators["nyc"].arm(kind="slow", method="POST", path="*/snapshots", seconds=2)
+        simulators["nyc"].arm(kind="slow", method="POST", path="*/snapshots", seconds=5)
         made = await hasty.create_snapshot(volume.uuid, "farshore-t-0-1")
     assert await nyc.list_snapshots(volume.uuid, "*") == [made]
 
@@ -166,7 +166,7 @@ async def test_the_1024th_snapshot_needs_an_operator(
     def fill(first: int) -> None:
         for number in range(first, 1023, 4):
             body = {"name": f"farshore-t-0-{number}"}
-            simulators["nyc"].request("POST", f"/api/storage/volumes/{volume.uuid}/snapshots?return_timeout=15", body)
+            simulators["nyc"].request("POST", f"/api/storage/volumes/{volume.uuid}/snapshots?return_timeout=100", body)
 
     await asyncio.gather(*(asyncio.to_thread(fill, first) for first in range(4)))
     assert len(await nyc.list_snapshots(volume.uuid)) == 1023  # more than one page

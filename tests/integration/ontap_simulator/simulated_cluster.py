@@ -22,7 +22,7 @@ from netapp_ontap.resources import (
 
 config.ENABLE_VALIDATIONS = False
 PASSWORD = "sesame"
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 180.0
 
 
 def wait_for(condition: Callable[[], Any], what: str = "the condition") -> Any:
@@ -71,7 +71,7 @@ class SimulatedCluster:
             password=PASSWORD,
             scheme="http",
             port=int(self.url.rpartition(":")[2]),
-            poll_timeout=30,
+            poll_timeout=180,
             poll_interval=1,
         )
 
@@ -83,14 +83,14 @@ class SimulatedCluster:
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         self.process.terminate()
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=60)
 
     def sim(self, method: str, path: str, body: Any = None) -> Any:
         """A call under /sim/."""
         request = urllib.request.Request(
             f"{self.url}/sim/{path}", method=method, data=None if body is None else json.dumps(body).encode()
         )
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             return json.load(response)
 
     def api(self, method: str, path: str, body: Any = None, password: str = PASSWORD) -> tuple[int, Any, Any]:
@@ -102,7 +102,7 @@ class SimulatedCluster:
             f"{self.url}/api{path}", method=method, data=None if body is None else json.dumps(body).encode()
         )
         try:
-            with opener.open(request, timeout=30) as response:
+            with opener.open(request, timeout=120) as response:
                 return response.status, response.headers, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, error.headers, json.load(error)
@@ -118,12 +118,12 @@ class SimulatedCluster:
         volume.set_connection(self.connection)
         volume.name, volume.svm, volume.type = name, {"name": self.svm}, kind
         volume.aggregates = [{"name": "aggr1"}]
-        volume.post(hydrate=True, return_timeout=15)
+        volume.post(hydrate=True, return_timeout=100)
         return volume
 
     def change_volume(self, volume: Volume, **properties: object) -> None:
         """PATCH a volume and wait for the job."""
-        status, _, body = self.api("PATCH", f"/storage/volumes/{volume.uuid}?return_timeout=30", properties)
+        status, _, body = self.api("PATCH", f"/storage/volumes/{volume.uuid}?return_timeout=100", properties)
         assert status == 200, body
 
     def path(self, name: str) -> Path:
@@ -134,7 +134,7 @@ class SimulatedCluster:
         """Delete all relationships and volumes, so that the next test finds an empty cluster."""
         for path in ("/snapmirror/relationships", "/storage/volumes"):
             for record in self.api("GET", path)[2]["records"]:
-                assert self.api("DELETE", f"{path}/{record['uuid']}?return_timeout=15")[0] == 200
+                assert self.api("DELETE", f"{path}/{record['uuid']}?return_timeout=100")[0] == 200
 
     def figures(self, name: str) -> dict[str, Any]:
         """What /sim/stats says of a volume."""
@@ -146,7 +146,7 @@ class SimulatedCluster:
         snapshot = Snapshot(volume.uuid)
         snapshot.set_connection(self.connection)
         snapshot.name = name
-        snapshot.post(hydrate=True, return_timeout=15)
+        snapshot.post(hydrate=True, return_timeout=100)
         return snapshot
 
     def snapshots(self, volume: Volume) -> dict[str, Snapshot]:
@@ -178,7 +178,7 @@ class SimulatedCluster:
             }
         )
         relationship.set_connection(self.connection)
-        relationship.post(hydrate=True, return_timeout=15)
+        relationship.post(hydrate=True, return_timeout=100)
         return relationship
 
     def start_transfer(self, relationship: SnapmirrorRelationship, snapshot: str | None = None) -> SnapmirrorTransfer:

@@ -53,7 +53,7 @@ def test_a_snapshot_shows_one_moment_of_a_busy_tree(
     assert registered["pids"] == [writer.pid]
     relationship = fra.mirror(nyc, "v", "v")
     for number in range(5):
-        path = f"/storage/volumes/{volume['uuid']}/snapshots?return_timeout=20"
+        path = f"/storage/volumes/{volume['uuid']}/snapshots?return_timeout=100"
         status, _, body = nyc.api("POST", path, {"name": f"s{number}"})
         assert status == 201, body
         fra.update(relationship, f"s{number}")
@@ -79,4 +79,4 @@ def test_a_writer_that_is_gone_is_ignored(nyc: SimulatedCluster, writer: subproc
     writer.wait()
     assert nyc.sim("GET", "writers")["writers"][0]["pids"] == []
     uuid = nyc.sim("GET", "volumes")["volumes"][0]["uuid"]
-    assert nyc.api("POST", f"/storage/volumes/{uuid}/snapshots?return_timeout=20", {"name": "s"})[0] == 201
+    assert nyc.api("POST", f"/storage/volumes/{uuid}/snapshots?return_timeout=100", {"name": "s"})[0] == 201

@@ -204,7 +204,7 @@ async def send_raw(receiver: ReceiverProcess, head: str, body: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
     try:
         writer.write(head.encode() + b"\r\n\r\n" + body)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             return await reader.read(4096)
     finally:
         writer.close()
@@ -228,7 +228,7 @@ async def narrow(bootstrap: str, unique: str, tmp_path: Path) -> AsyncIterator[R
     limits = {
         "FARSHORE_RECEIVER_MAX_BODY_BYTES": "4096",
         "FARSHORE_RECEIVER_MAX_DEAD_LETTER_BYTES": "2048",
-        "FARSHORE_RECEIVER_BODY_TIMEOUT": "0.3",
+        "FARSHORE_RECEIVER_BODY_TIMEOUT": "2",
     }
     async with ReceiverProcess(tmp_path / "narrow", bootstrap, {unique: ""}, environ=limits) as process:
         yield process

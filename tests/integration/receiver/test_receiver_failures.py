@@ -56,7 +56,7 @@ async def test_kill_minus_nine_loses_nothing_and_keeps_the_order(
         await wait_until(lambda: sent >= threshold, 30, f"{threshold} notifications")  # noqa: B023 - awaited at once
         receiver.kill()
         await receiver.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         await task
     records = await records_of(bootstrap, EVENTS, unique)
     events = [Event.from_json(record.value, "here") for record in records]
@@ -102,7 +102,7 @@ async def test_while_kafka_is_away_the_answer_is_503_and_then_everything_arrives
             assert await receiver.answers("/livez")
             broker.launch()
             await asyncio.to_thread(broker.wait_until_ready)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(300):
                 for body in bodies[1:]:
                     await deliver(receiver, unique, body)
             await wait_until(receiver.answers, 20, "the receiver to be ready again")
@@ -142,7 +142,7 @@ async def test_a_broker_that_hangs_gives_503_and_no_hang(tmp_path: Path, unique:
             assert (await post(receiver, unique, body)).status == 503
             assert (await post(receiver, unique, body)).status == 503
             os.kill(broker.pid, signal.SIGCONT)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(300):
                 await deliver(receiver, unique, body)
             assert await tags_in_kafka(broker.bootstrap, unique) == ["v1"], "the retries were the same event"
     finally:
@@ -170,7 +170,7 @@ async def test_sigterm_under_load_loses_nothing_that_was_accepted(
     senders = [asyncio.create_task(sender(name)) for name in range(8)]
     await wait_until(lambda: len(accepted) > 100, 30, "a hundred accepted notifications")
     receiver.terminate()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         await wait_until(lambda: receiver.exit_code() is not None, 10, "the end")
         await asyncio.gather(*senders)
     assert receiver.exit_code() == 0, receiver.log()

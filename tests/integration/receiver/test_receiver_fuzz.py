@@ -35,7 +35,7 @@ class Sent:
 
 def exchange(port: int, request: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
     """Status, headers and body of the last answer to these bytes; (0, …) where the connection was closed without."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
         answer = b""
         try:
             connection.sendall(request)

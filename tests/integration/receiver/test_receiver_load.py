@@ -35,7 +35,7 @@ async def test_ten_thousand_connections_hold_nobody_up(
     async with ReceiverProcess(tmp_path, bootstrap, {unique: ""}, environ=environ) as receiver:
         with ExitStack() as held:
             for _ in range(CONNECTIONS):
-                connection = held.enter_context(socket.create_connection(("127.0.0.1", receiver.port), timeout=60))
+                connection = held.enter_context(socket.create_connection(("127.0.0.1", receiver.port), timeout=300))
                 connection.sendall(b"POST /v1/notifications/")
 
             async def all_are_open() -> bool:

@@ -91,7 +91,7 @@ def write_image(folder: Path, content: bytes) -> str:
 
 def push(tools: Tools, layout: Path, target: str) -> None:
     command = [str(tools.skopeo), "copy", "--insecure-policy", "--dest-tls-verify=false", f"oci:{layout}", target]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])

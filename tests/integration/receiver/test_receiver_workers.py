@@ -89,7 +89,7 @@ async def test_a_killed_worker_is_replaced_nothing_accepted_is_lost_and_sigterm_
         before = workers(pair)
         os.kill(min(before), signal.SIGKILL)
         await wait_until(lambda: len(workers(pair) - {min(before)}) == 2, 60, "another worker")  # noqa: B023
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         await asyncio.gather(*senders)
     written = Counter(
         str(Event.from_json(record.value, "here").tag) for record in await records_of(bootstrap, EVENTS, unique)

@@ -50,7 +50,7 @@ async def registry(registry_program: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def client(registry: RegistryProcess) -> AsyncIterator[RegistryClient]:
-    async with RegistryClient(registry.url, timeout_seconds=5) as entered:
+    async with RegistryClient(registry.url, timeout_seconds=60) as entered:
         yield entered
 
 
@@ -132,7 +132,7 @@ async def test_a_truncated_blob_shows_in_its_size_and_an_empty_tag_link_is_an_er
 async def misbehaving(
     answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
     *,
-    timeout_seconds: float = 0.3,
+    timeout_seconds: float = 60,
     tls: ssl.SSLContext | None = None,
     ca_file: str | None = None,
 ) -> AsyncIterator[RegistryClient]:
@@ -165,7 +165,7 @@ async def test_silence_before_and_within_an_answer_is_timed_out() -> None:
         await asyncio.sleep(60)
         return response
 
-    async with misbehaving(silent) as client:
+    async with misbehaving(silent, timeout_seconds=0.3) as client:
         with pytest.raises(TimedOutError):
             await client.manifest("app", "v1")
         for limit in (None, 10):
@@ -190,7 +190,7 @@ async def test_readers_of_large_blobs_make_nobody_else_time_out_and_are_gone_at_
         readers -= 1
         return response
 
-    async with misbehaving(large, timeout_seconds=5) as client, asyncio.TaskGroup() as group:
+    async with misbehaving(large) as client, asyncio.TaskGroup() as group:
         reading = [group.create_task(client.hash_blob("app", ABSENT, limit=10**9)) for _ in range(THREADS + 10)]
         await wait_until(lambda: readers == THREADS, 20, "a reader in each thread")
         waiting = group.create_task(client.hash_blob("small", ABSENT))
@@ -209,7 +209,7 @@ async def test_a_connection_that_the_registry_closed_while_idle_is_replaced() ->
         closing.append(request.transport)
         return web.Response(body=b"content")
 
-    async with misbehaving(answer, timeout_seconds=5) as client:
+    async with misbehaving(answer) as client:
         for number in (1, 2, 2):
             assert (await client.hash_blob("app", ABSENT))[1] == 7
             assert len(set(closing)) == number
@@ -225,10 +225,10 @@ async def test_a_blob_is_read_over_tls_only_from_whom_the_ca_file_names(tmp_path
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(files["certificate"], files["certificate_key"])
     expected = (hashlib.sha256(b"content").hexdigest(), 7)
-    async with misbehaving(answer, timeout_seconds=5, tls=tls, ca_file=files["certificate"]) as client:
+    async with misbehaving(answer, tls=tls, ca_file=files["certificate"]) as client:
         assert [await client.hash_blob("app", ABSENT) for _ in range(2)] == [expected] * 2
         await client.check()
-    async with misbehaving(answer, timeout_seconds=5, tls=tls) as client:
+    async with misbehaving(answer, tls=tls) as client:
         for ask in (client.check, lambda: client.hash_blob("app", ABSENT)):
             with pytest.raises(UnreachableError, match="of no CA that is known here"):
                 await ask()
@@ -275,7 +275,7 @@ async def test_whatever_is_spoken_in_place_of_a_blob_is_one_of_the_answers(
 
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, RegistryClient(f"http://127.0.0.1:{port}", timeout_seconds=5) as client:
+    async with server, RegistryClient(f"http://127.0.0.1:{port}", timeout_seconds=60) as client:
         with pytest.raises(kind):
             await client.hash_blob("app", ABSENT)
 
@@ -291,7 +291,7 @@ async def test_a_blob_that_only_trickles_has_timed_out_too(large_bytes: int, mon
             await response.write(b"1")
             await asyncio.sleep(0.05)
 
-    async with misbehaving(trickle) as client:
+    async with misbehaving(trickle, timeout_seconds=0.3) as client:
         with pytest.raises(TimedOutError):
             await client.hash_blob("app", ABSENT, limit=1000)
 

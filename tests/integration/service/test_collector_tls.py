@@ -77,7 +77,7 @@ def start(folder: Path, environ: Mapping[str, str]) -> subprocess.Popen[str]:
 
 def ended(process: subprocess.Popen[str]) -> str:
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     return said
 
@@ -117,7 +117,7 @@ async def test_a_file_that_is_not_there_ends_the_service(collector: Collector, t
     variable = f"OTEL_EXPORTER_OTLP_{word}"
     environ = environment(collector, collector.authority.ca_file, collector.authority.issue("service"))
     process = start(tmp_path, environ | {variable: "/none.pem"})
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == EX_CONFIG
     assert said == (
         f"farshore-small: read /none.pem of {variable}: No such file or directory "

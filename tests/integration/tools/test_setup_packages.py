@@ -23,7 +23,7 @@ def unpack(folder: Path, *packages: str, environ: dict[str, str]) -> subprocess.
         env=environ,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

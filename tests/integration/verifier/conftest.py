@@ -41,7 +41,8 @@ def topology_text(urls: dict[str, str]) -> str:
             "sites:",
             sites,
             "registries:",
-            registry("main", "", list(SITES), "verification: {retry_for: 3s, timeout: 1s}"),
+            registry("main", "", list(SITES), "verification: {retry_for: 4s, timeout: 2s}"),
+            registry("patient", "patient/", list(SITES), "verification: {retry_for: 5m, timeout: 2s}"),
             registry("team", "team/", ["good", "bad"], "verification: {retry_for: 10m, timeout: 5s}"),
             registry("plat", "plat/", ["good"], "verification: {retry_for: 2s, platforms: [linux/amd64]}"),
             registry("shallow", "shallow/", ["bad"], "verification: {retry_for: 1s, level: closure}"),
@@ -101,6 +102,6 @@ async def world(
         mounts = f"mounted.volume=dir:{folder / 'volume'}"
         verifier = VerifierProcess(topology, own_broker.bootstrap, folder / "verifier.log", mounts=mounts)
         verifier.start()
-        stack.callback(verifier.stop)
+        stack.callback(verifier.kill)
         push = Pusher(registries["nyc"].url, session)
         yield World(push, folder, ArrivalWriter(producer), readings, verifier, registries["nyc"])

@@ -20,7 +20,7 @@ KILLS = 4
 SITES = ("good", "bad")
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 async def test_killed_at_random_moments_every_image_is_ready_exactly_once_per_site_and_everywhere(
     world: World, unique: str
 ) -> None:

@@ -39,6 +39,6 @@ def test_a_slip_is_answered_as_by_the_whole_command_line(words: list[str]) -> No
 def test_a_command_imports_nothing_that_only_others_need(command: str, spared: list[str]) -> None:
     program = f"import sys; sys.argv = ['farshore', {command!r}, '--help']; from farshore_cli.__main__ import main\n"
     program += f"try: main()\nfinally: print('IMPORTED', [name for name in {spared!r} if name in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
     assert "Usage" in answer.stdout
     assert "IMPORTED []" in answer.stdout

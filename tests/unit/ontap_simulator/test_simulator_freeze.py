@@ -11,7 +11,7 @@ from farshore_ontap_simulator.data.blocks import BlockStore
 from farshore_ontap_simulator.data.freeze import Writer, find_writer, frozen, living, resume
 from farshore_ontap_simulator.data.snapshot import Snapshotter
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 120.0
 
 
 @pytest.fixture

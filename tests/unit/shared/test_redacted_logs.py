@@ -84,12 +84,12 @@ def test_what_helps_and_is_no_secret_stays(text: str) -> None:
     assert redact(text) == text
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "piece", ["password", "authorization:", "://a", "password='", "env:", "file:/x", "token=\\", "Bearer ", "\\\\\\"]
 )
 def test_long_texts_are_redacted_without_backtracking(piece: str) -> None:
-    redact(piece * 4000)
+    redact(piece * 10_000)
 
 
 def test_values_under_a_secrets_name_go_at_every_depth() -> None:

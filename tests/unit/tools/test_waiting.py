@@ -15,5 +15,5 @@ async def test_it_gives_back_the_first_true_answer_of_a_function_or_a_coroutine(
 
 
 async def test_it_fails_saying_what_was_waited_for_and_what_was_seen_last() -> None:
-    with pytest.raises(AssertionError, match=r"0.15 s still waiting for the moon; last answer: \[\]"):
+    with pytest.raises(AssertionError, match=r"0.3 s still waiting for the moon; last answer: \[\]"):
         await wait_until(list, 0.05, "the moon")

@@ -30,7 +30,7 @@ from farshore_cli.stack.layout import PRIMARY, REPLICAS, SITES
 from farshore_cli.stack.probes import http_answers
 from farshore_cli.stack.stack import Stack
 
-_SETTLED_WITHIN_SECONDS = 120.0
+_SETTLED_WITHIN_SECONDS = 300.0
 _BURST_AT_ONCE = 3
 _SITES = [site.name for site in REPLICAS]
 

@@ -35,7 +35,7 @@ class Parts:
     def kafka(self, command: list[str], log_dir: Path) -> Part:
         """The broker; `command` is its command line."""
         probe = kafka_serves(self.ports.by_name["kafka"], log_dir, KAFKA_NODE)
-        return self._part("kafka", command, probe, ready_within_seconds=60)
+        return self._part("kafka", command, probe)
 
     def cluster(self, site: SitePlan, started: Callable[[int], Awaitable[None]]) -> Part:
         """The site's simulated ONTAP cluster. `started` is called each time it answers."""
@@ -103,7 +103,6 @@ class Parts:
         site: str | None = None,
         environ: dict[str, str] | None = None,
         started: Callable[[int], Awaitable[None]] | None = None,
-        ready_within_seconds: float = 30.0,
         orphaned: signal.Signals = signal.SIGKILL,
     ) -> Part:
         return Part(
@@ -114,7 +113,6 @@ class Parts:
             site=site,
             environ=environ or {},
             started=started,
-            ready_within_seconds=ready_within_seconds,
             orphaned=orphaned,
         )
 

@@ -23,8 +23,8 @@ class Part:
     environ: Mapping[str, str] = field(default_factory=dict)
     started: Callable[[int], Awaitable[None]] | None = None
     """Called with the pid after each start, before the part counts as ready; again while it raises "retry soon"."""
-    ready_within_seconds: float = 30.0
-    stop_within_seconds: float = 12.0
+    ready_within_seconds: float = 120.0
+    stop_within_seconds: float = 30.0
     orphaned: signal.Signals = signal.SIGKILL
     """What the kernel sends it when the supervisor dies: a process that has children of its own has to end them."""
 

@@ -82,7 +82,7 @@ class Broker:
             command = broker_command(self._config_file, heap_mb=self._heap_mb)
             self._process = spawn(command, log_file=self._log_file)
 
-    def wait_until_ready(self, within_seconds: float = 60.0) -> None:
+    def wait_until_ready(self, within_seconds: float = 180.0) -> None:
         """Return when the node is in service; raise BrokerError when it ended, or isn't so in time."""
         deadline = time.monotonic() + within_seconds
         while not self._in_service():
@@ -92,7 +92,7 @@ class Broker:
                 raise self._failed(f"not in service after {within_seconds:.0f} s")
             time.sleep(_POLL_SECONDS)
 
-    def start(self, within_seconds: float = 60.0) -> Self:
+    def start(self, within_seconds: float = 180.0) -> Self:
         """prepare, launch and wait_until_ready; a freely chosen port that was taken meanwhile is replaced."""
         for attempt in range(1, _PORT_CHOICES + 1):
             self.prepare()
@@ -108,15 +108,10 @@ class Broker:
                 break
         return self
 
-    def stop(self, within_seconds: float = 10.0) -> None:
+    def stop(self, within_seconds: float = 30.0) -> None:
         """End the process in order, killing it when that takes longer than `within_seconds`."""
         if self._process is not None:
             end(self._process, within_seconds=within_seconds)
-
-    def request_stop(self) -> None:
-        """Ask the process to end, and return at once."""
-        if self.pid is not None and self._process is not None:
-            self._process.terminate()
 
     def kill(self) -> None:
         """End the process as a crash would."""
@@ -130,7 +125,7 @@ class Broker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.kill()
 
     @property
     def _config_file(self) -> Path:
@@ -179,7 +174,7 @@ class Cluster:
         """All nodes' `host:port`, for clients."""
         return ",".join(broker.bootstrap for broker in self.brokers)
 
-    def start(self, within_seconds: float = 120.0) -> Self:
+    def start(self, within_seconds: float = 180.0) -> Self:
         """Start all nodes; return when each is in service."""
         for broker in self.brokers:
             broker.prepare()
@@ -189,21 +184,14 @@ class Cluster:
             broker.wait_until_ready(within_seconds)
         return self
 
-    def stop(self, within_seconds: float = 10.0) -> None:
-        """End all nodes; the last one has no quorum to say goodbye to, so it is killed after the deadline."""
-        deadline = time.monotonic() + within_seconds
-        for broker in self.brokers:
-            broker.request_stop()
-        for broker in self.brokers:
-            broker.stop(max(0.0, deadline - time.monotonic()))
-
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        for broker in self.brokers:
+            broker.kill()
 
 
 def _choose_node(node_id: int, port: int) -> Node:
