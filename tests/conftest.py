@@ -1,6 +1,7 @@
 """What every test may ask for: a real Kafka, the outside programs, a name of its own."""
 
 import faulthandler
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from memory_folder import memory_folder
 
 from farshore_cli.tools.find import Tools, find_tools
 from farshore_cli.tools.kafka import Broker
@@ -18,6 +20,29 @@ settings.load_profile("farshore")
 
 BEYOND_TIMEOUT_SECONDS = 60
 _STDERR = 2
+_TESTS = Path(__file__).parent
+_TEMPORARY_ROOT = "PYTEST_DEBUG_TEMPROOT"
+"""pytest's own variable: below it lies every `tmp_path`."""
+_LONGEST_FIRST = ("end_to_end", "faults", "simulation", "integration", "helm", "unit")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Put temporary files into memory, unless somebody has chosen another place or there is too little of it."""
+    if config.option.basetemp is None and _TEMPORARY_ROOT not in os.environ and (folder := memory_folder()):
+        os.environ[_TEMPORARY_ROOT] = str(folder)
+
+
+def pytest_report_header() -> str:
+    """Where they are."""
+    return f"temporary files: {os.environ.get(_TEMPORARY_ROOT, 'on disk: too little memory is free for them')}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that no worker begins one while the others have nothing left."""
+    places = {name: number for number, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(_TESTS).parts[0], 0))
 
 
 @pytest.hookimpl(tryfirst=True)
