@@ -10,6 +10,7 @@ from farshore.records.readiness import Readiness, ReadinessState
 from farshore.records.transfers import TransferRecord
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+BATCH_TRACE = "00-f0f7651916cd43dd8448eb211c803190-a7ad6b7169203330-01"
 DIGEST = Digest.of(b"a manifest")
 PUSHED = datetime(2026, 11, 24, 21, 2, 37, 250_000, UTC)
 ACCEPTED = datetime(2026, 11, 24, 21, 2, 37, 262_000, UTC)
@@ -48,7 +49,7 @@ TRANSFER = TransferRecord(
 ARRIVAL = Arrival(
     event=EVENTS[0],
     generation=Generation("1f3a9c04", 0, 712),
-    passage=Passage("fra", "farshore-1f3a9c04-0-713-9-5e1f0c4a", "9d1c", "0a1b2c3d", ARRIVED),
+    passage=Passage("fra", "farshore-1f3a9c04-0-713-9-5e1f0c4a", "9d1c", "0a1b2c3d", ARRIVED, BATCH_TRACE),
     traceparent=TRACEPARENT,
 )
 

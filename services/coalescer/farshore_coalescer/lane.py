@@ -95,6 +95,7 @@ class Lane:
             mine = ends.get(record.key or b"")
             if mine is not None and not _leaves_volume(record):
                 mine[0] = record.offset + 1
+                self.volumes[(record.key or b"").decode()].traces.saw(record)
                 if self._is_urgent(record):
                     mine[1] = record.offset + 1
             if mine is not None and (change := change_of(record)) is not None:

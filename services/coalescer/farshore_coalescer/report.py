@@ -36,8 +36,9 @@ class TransferReporter:
         snapshot: str,
         events: Log,
         reason: str | None = None,
+        traceparent: str | None = None,
     ) -> None:
-        """Log, and write one record in the background."""
+        """Log, and write one record in the background; `traceparent` is of the transfer's span."""
         record = TransferRecord(
             relationship=relationship.name,
             registry=relationship.registry,
@@ -56,7 +57,7 @@ class TransferReporter:
         event(log, level, f"transfer {phase}", **fields, bytes=record.logical_bytes, reason=reason)
         if len(self._under_way) >= MOST_UNDER_WAY:
             return
-        self._begin(record.to_cloudevent(), record.relationship)
+        self._begin(record.to_cloudevent(traceparent=traceparent), record.relationship)
 
     def report_fence(self, registry: str, fence: str, phase: FencePhase) -> None:
         """Log, and write one record in the background: whoever raised the fence waits for it."""

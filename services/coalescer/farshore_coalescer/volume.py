@@ -12,6 +12,7 @@ from farshore.bus.failures import KAFKA_FAILURES
 from farshore.bus.range_reader import RangeLostError
 from farshore.errors import FarshoreError, RetryClass
 from farshore.ontap.model import Transfer
+from farshore.records.transfers import TransferPhase
 from farshore.telemetry import event
 from farshore.together import Together
 from farshore.topology import Batching, Relationship
@@ -49,6 +50,7 @@ from farshore_coalescer.slots import Slots
 from farshore_coalescer.snapshot_names import Log
 from farshore_coalescer.state import Activity, Replica, Rules, State
 from farshore_coalescer.storage import ReplicaStorage, SourceStorage
+from farshore_coalescer.traces import BatchTraces
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ class Volume:
         self._observations: asyncio.Queue[Observation] = asyncio.Queue()
         self._progress_at: dict[str, float] = {}
         self._held: set[str] = set()
+        self.traces = BatchTraces(registry.name, events)
         self.lost: dict[str, tuple[int, int]] = {}
         """By site: the offsets that Kafka had deleted before they were published, as [first, end)."""
         replicas = tuple(Replica(name, _upstream(entry, registry)) for name, entry in registry.relationships.items())
@@ -108,6 +111,7 @@ class Volume:
         try:
             await tasks.wait()
         finally:
+            self.traces.close()
             for relationship in self.registry.relationships.values():
                 tools.slots.forget(relationship.name)
 
@@ -194,7 +198,8 @@ class Volume:
         try:
             if isinstance(action, ReadSource):
                 return SourceRead(await source.read())
-            taken = SnapshotTaken(await source.take(action.name))
+            with self.traces.snapshot(action.name, action.cover):
+                taken = SnapshotTaken(await source.take(action.name))
         except FarshoreError as error:
             self._count_failure(error)
             source.forget()
@@ -224,7 +229,9 @@ class Volume:
                 return await self._read(storage, relationship, tools)
             if not tools.slots.take(site, relationship.name, lambda: self.observe(SlotFreed(site))):
                 return NoSlot(site)
-            transfer = await storage.start(action.snapshot)
+            with self.traces.start(relationship, action.snapshot, _there(self.state.replica(site))):
+                transfer = await storage.start(action.snapshot)
+            traceparent = self.traces.started(site, transfer.uuid)
             self._progress_at[site] = time.monotonic() + PROGRESS_SECONDS
         except FarshoreError as error:
             self._count_failure(error, relationship)
@@ -234,7 +241,7 @@ class Volume:
                 tools.slots.release(site, relationship.name)
             return ReplicaFailed(site, error.retry, str(error))
         instruments.TRANSFERS.add(1, {"relationship": relationship.name})
-        tools.reporter.report(relationship, "started", transfer, action.snapshot, self._events)
+        tools.reporter.report(relationship, "started", transfer, action.snapshot, self._events, traceparent=traceparent)
         return TransferStarted(site, transfer.uuid)
 
     async def _read(self, storage: ReplicaStorage, relationship: Relationship, tools: Tools) -> Observation:
@@ -258,19 +265,20 @@ class Volume:
         self, relationship: Relationship, before: Replica, transfer: Transfer, reporter: TransferReporter
     ) -> None:
         snapshot = transfer.snapshot or before.target or ""
+        traceparent = self.traces.seen(relationship, transfer, snapshot, _there(before))
+        phase: TransferPhase = "finished" if transfer.state == "success" else "failed"
         if transfer.active:
             self._progress_at[relationship.site] = time.monotonic() + PROGRESS_SECONDS
-            reporter.report(relationship, "progressed", transfer, snapshot, self._events)
-        elif transfer.state == "success":
-            reporter.report(relationship, "finished", transfer, snapshot, self._events)
-        else:
-            reporter.report(relationship, "failed", transfer, snapshot, self._events, transfer.error_message)
+            phase = "progressed"
+        reason = transfer.error_message if phase == "failed" else None
+        reporter.report(relationship, phase, transfer, snapshot, self._events, reason, traceparent)
 
     async def _publish(self, action: Publish, publisher: Publisher) -> None:
         relationship = self.registry.relationships[action.site]
         position = action.start
         try:
-            async for reached in publisher.publish(relationship, action):
+            brought_by = self.traces.brought(action.transfer)
+            async for reached in publisher.publish(relationship, action, brought_by):
                 if reached.lost:
                     self.lost[action.site] = (position, reached.position)
                 else:
@@ -286,6 +294,11 @@ class Volume:
         place = relationship.name if relationship is not None else self.registry.name
         instruments.FAILURES.add(1, {"relationship": place, "class": error.retry})
         event(log, logging.DEBUG, "action failed", relationship=place, retry=error.retry, reason=str(error))
+
+
+def _there(replica: Replica) -> int:
+    """Every event before this offset is known to be at the site."""
+    return max(replica.position or 0, replica.proven)
 
 
 def _upstream(relationship: Relationship, registry: Registry) -> str | None:

@@ -12,6 +12,7 @@ from farshore.bus.topics import EVENTS
 from farshore.records.deadletters import DeadLetter
 from farshore.records.reconciles import ReconcileRequested
 from farshore.telemetry import current_traceparent, extract_context, next_traceparent
+from farshore.telemetry.spans import fail, sends, span
 from farshore.topology import Registry
 from farshore_receiver import metrics, problems
 from farshore_receiver.accept import Acceptor, NotAcceptedError
@@ -107,14 +108,12 @@ class Notifications:
         if not self._tracing:
             await self._handle(registry, scope, fields, adapter, receive, send, next_traceparent(traceparent))
             return
-        with tracer.start_as_current_span(
-            "POST /v1/notifications/{registry}",
-            extract_context(traceparent),
-            SpanKind.SERVER,
-            _http_attributes(registry),
-        ) as span:
+        name, attributes = "POST /v1/notifications/{registry}", _http_attributes(registry, scope)
+        with span(tracer, name, SpanKind.SERVER, attributes, context=extract_context(traceparent)) as serving:
             status = await self._handle(registry, scope, fields, adapter, receive, send, None)
-            span.set_attribute("http.response.status_code", status)
+            serving.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                fail(serving, str(status))
 
     async def _handle(
         self,
@@ -187,8 +186,10 @@ class Notifications:
         if traceparent is not None:
             await self._acceptor.accept(registry, found.events, letters, traceparent, requests)
             return
-        attributes = _messaging_attributes(registry, len(found.events))
-        with tracer.start_as_current_span(f"send {EVENTS.name}", None, SpanKind.PRODUCER, attributes):
+        attributes = {**sends(EVENTS.name), "messaging.kafka.message.key": registry}
+        if len(found.events) != 1:
+            attributes["messaging.batch.message_count"] = len(found.events)
+        with span(tracer, f"send {EVENTS.name}", SpanKind.PRODUCER, attributes):
             await self._acceptor.accept(registry, found.events, letters, current_traceparent(), requests)
 
     def _reconcile_requests(self, registry: str, found: Notification) -> list[ReconcileRequested]:
@@ -221,24 +222,14 @@ class Notifications:
         return problem.status.value
 
 
-def _http_attributes(registry: str) -> dict[str, str]:
+def _http_attributes(registry: str, scope: Scope) -> dict[str, str]:
     """OpenTelemetry's semantic conventions for an HTTP server's span."""
     return {
         "http.request.method": "POST",
         "http.route": "/v1/notifications/{registry}",
         "url.path": f"/v1/notifications/{registry}",
-    }
-
-
-def _messaging_attributes(registry: str, count: int) -> dict[str, str | int]:
-    """OpenTelemetry's semantic conventions for sending to Kafka."""
-    return {
-        "messaging.system": "kafka",
-        "messaging.destination.name": EVENTS.name,
-        "messaging.operation.name": "send",
-        "messaging.operation.type": "send",
-        "messaging.batch.message_count": count,
-        "messaging.kafka.message.key": registry,
+        "url.scheme": scope["scheme"],
+        "network.protocol.version": scope["http_version"],
     }
 
 

@@ -4,17 +4,22 @@ The registries are asked before the log is read, so that an event that was accep
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, nullcontext
 from datetime import datetime
 
 from aiokafka import AIOKafkaProducer
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
 
 from farshore.bus.topics import EVENTS
 from farshore.oci import Repository
+from farshore.records.events import Event
 from farshore.registry import RegistryClient
+from farshore.telemetry import current_traceparent, exporting, next_traceparent
 from farshore.telemetry import event as log_event
-from farshore.telemetry import next_traceparent
+from farshore.telemetry.spans import sends, span
 from farshore.topology import Registry, Topology
 from farshore_reconciler import metrics
 from farshore_reconciler.announce import missing_event
@@ -26,6 +31,7 @@ from farshore_reconciler.read_log import LogReader
 from farshore_reconciler.report import RegistryReport
 
 log = logging.getLogger(__name__)
+_tracer = trace.get_tracer("farshore.reconciler")
 
 _AT_ONCE = 1000
 _UNPROVEN = "it serves no image that readiness knows: its content may not be mounted"
@@ -178,18 +184,25 @@ class RegistryRun:
             self.report.announce(missing)
         if self._options.dry_run:
             return
-        acknowledgements = []
-        for missing in page:
-            record = missing_event(self.name, missing, now).to_cloudevent(traceparent=next_traceparent(None))
-            acknowledgements.append(
-                await self._producer.send(EVENTS.name, record.data, key=self.name.encode(), headers=record.headers())
-            )
+        acknowledgements = [await self._send(missing_event(self.name, missing, now)) for missing in page]
         for missing, acknowledgement in zip(page, acknowledgements, strict=True):
             await acknowledgement
             metrics.missing.labels(self.name, missing.cause.value).inc()
             values = {"kind": missing.kind.value, "cause": missing.cause.value, "sites": list(missing.sites)}
             message = "a missing event announced"
             log_event(log, logging.WARNING, message, registry=self.name, image=str(missing.name), **values)
+
+    async def _send(self, event: Event) -> Awaitable[object]:
+        """Hand an event to the producer, at the beginning of a trace."""
+        key = self.name.encode()
+        attributes = {**sends(EVENTS.name), "messaging.kafka.message.key": self.name}
+        traced = span(_tracer, f"send {EVENTS.name}", SpanKind.PRODUCER, attributes, context=Context())
+        with traced if exporting() else nullcontext():
+            record = event.to_cloudevent(traceparent=current_traceparent() or next_traceparent(None))
+            acknowledgement: Awaitable[object] = await self._producer.send(
+                EVENTS.name, record.data, key=key, headers=record.headers()
+            )
+        return acknowledgement
 
     def unknown(self, site: str, reason: str) -> None:
         """Something at `site` couldn't be found out."""

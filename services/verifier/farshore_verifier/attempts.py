@@ -5,9 +5,12 @@ import logging
 import random
 from collections.abc import Callable
 
+from opentelemetry import trace
+
 from farshore.records.arrivals import Arrival
 from farshore.records.readiness import ReadinessState
 from farshore.telemetry import current_traceparent, event
+from farshore.telemetry.spans import detail, fail
 from farshore_verifier import metrics
 from farshore_verifier.course import Course
 from farshore_verifier.dirty import SnapshotRequests
@@ -17,6 +20,7 @@ from farshore_verifier.supersede import Reach
 from farshore_verifier.verify import SiteVerifier
 
 log = logging.getLogger(__name__)
+_tracer = trace.get_tracer("farshore.verifier")
 
 
 class Attempts:
@@ -51,7 +55,7 @@ class Attempts:
         self._course.begin(clock())
         while True:
             self._hurry.clear()
-            finding = await self._verifier.look(self._arrival.event, again=self._course.looked)
+            finding = await self._look()
             self._verifier.door.told(finding)
             alarmed = self._count(finding, alarmed)
             step = self._course.see(finding, clock())
@@ -63,6 +67,17 @@ class Attempts:
             await self._wait_at_the_door(self._course.patience(clock()))
             if self._hurry.is_set():
                 self._course.hurried()
+
+    async def _look(self) -> Finding:
+        """With the wait for its turn."""
+        with detail(_tracer, "look at site") as looking:
+            finding = await self._verifier.look(self._arrival.event, again=self._course.looked)
+            if isinstance(finding, Proven):
+                looking.set_attribute("farshore.level", finding.level)
+                looking.set_attribute("farshore.bytes_verified", finding.bytes_verified)
+            if isinstance(finding, Failed):
+                fail(looking, finding.state.value, finding.reason)
+            return finding
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -8,10 +8,12 @@ import contextlib
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
+from opentelemetry.trace import Span
 
 from farshore.bus.exactly_once import ExactlyOnceStep, Position
 from farshore.bus.outgoing import OutgoingRecord
 from farshore.errors import FarshoreError, RetryClass
+from farshore_verifier.sending import until_sent
 from farshore_verifier.window import Window
 
 MOST_AT_ONCE = 500
@@ -27,6 +29,8 @@ class Conclusion:
     offset: int
     records: tuple[OutgoingRecord, ...]
     final: bool
+    span: Span | None = None
+    """Ended when Kafka has the records."""
 
 
 class Committer:
@@ -93,7 +97,8 @@ class Committer:
             if conclusions or due:
                 records = [record for conclusion in conclusions for record in conclusion.records]
                 position = Position(self._group, self._partition, mark.offset, mark.metadata)
-                await self.step.commit(records, [position])
+                with until_sent(one.span for one in conclusions if one.span is not None):
+                    await self.step.commit(records, [position])
                 committed, committed_at = mark, clock()
             elif self._finishing:
                 return

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 
 from aiokafka import ConsumerRecord, TopicPartition
+from opentelemetry.trace import Span
 
 from farshore.bus.clients import Bus
 from farshore.bus.closing import STOP_SECONDS, close_within
@@ -16,18 +17,18 @@ from farshore.bus.outgoing import OutgoingRecord
 from farshore.bus.range_reader import RangeReader
 from farshore.records.cloudevent import MalformedRecordError
 from farshore.records.readiness import EVERYWHERE, Readiness, ReadinessState
-from farshore.telemetry import event
+from farshore.telemetry import event, extract_context
 from farshore.topology import Topology
 from farshore_verifier import metrics
 from farshore_verifier.announce import (
     LARGEST_RECORD_BYTES,
     dead_letter_record,
     everywhere_statement,
-    readiness_record,
     record_bytes,
     record_name,
 )
 from farshore_verifier.everywhere import MOST_IMAGES, EverywhereTable, Image, Rebuild, Sighting
+from farshore_verifier.sending import begin_sending, until_sent
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class EverywhereLane:
         self._taking = asyncio.Lock()
         self._committed = 0
         self._committed_at = 0.0
+        self._sending: list[Span] = []
 
     async def open(self) -> int:
         """Fence former owners, rebuild the table, and return the offset to read from."""
@@ -167,12 +169,16 @@ class EverywhereLane:
     def _announce(self, statement: Readiness, record: "ConsumerRecord[bytes, bytes]") -> OutgoingRecord:
         if statement.state is ReadinessState.READY:
             metrics.everywhere.add(1, {"registry": statement.registry})
-        traceparent = dict(record.headers).get("traceparent", b"").decode() or None
+        traceparent = dict(record.headers).get("traceparent", b"").decode(errors="replace") or None
         everywhere = everywhere_statement(statement, self._table.sites(statement.registry), datetime.now(UTC))
-        return readiness_record(everywhere, traceparent)
+        outgoing, span = begin_sending(everywhere, extract_context(traceparent))
+        self._sending.append(span)
+        return outgoing
 
     async def _commit(self, announced: list[OutgoingRecord], reached: int) -> None:
-        await self._step.commit(announced, [Position(GROUP, self._partition, reached)])
+        sending, self._sending = self._sending, []
+        with until_sent(sending):
+            await self._step.commit(announced, [Position(GROUP, self._partition, reached)])
         self._committed = reached
         self._committed_at = asyncio.get_running_loop().time()
 

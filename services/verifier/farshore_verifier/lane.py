@@ -14,11 +14,11 @@ from farshore.records.arrivals import Arrival
 from farshore.records.cloudevent import MalformedRecordError
 from farshore.records.events import ANNOUNCED_KINDS
 from farshore.telemetry import event as log_event
+from farshore.telemetry import extract_context
 from farshore_verifier import metrics
 from farshore_verifier.announce import (
     LARGEST_RECORD_BYTES,
     dead_letter_record,
-    readiness_record,
     record_bytes,
     record_name,
     superseded_statement,
@@ -26,6 +26,7 @@ from farshore_verifier.announce import (
 from farshore_verifier.commit import Committer, Conclusion
 from farshore_verifier.docket import Begin, Docket, Overtaken
 from farshore_verifier.outcome import pause_seconds
+from farshore_verifier.sending import begin_sending
 from farshore_verifier.site import Site
 from farshore_verifier.undecided import Undecided
 from farshore_verifier.window import Mark, Standing, Window
@@ -146,8 +147,11 @@ class ArrivalLane:
             generation=str(arrival.generation),
             newest=overtaken.newest.offset,
         )
-        records = () if statement is None else (readiness_record(statement, arrival.traceparent),)
-        self._committer.conclude(Conclusion(record.offset, records, final=True))
+        if statement is None:
+            self._committer.conclude(Conclusion(record.offset, (), final=True))
+            return
+        outgoing, span = begin_sending(statement, extract_context(arrival.traceparent))
+        self._committer.conclude(Conclusion(record.offset, (outgoing,), final=True, span=span))
 
     def _begin(self, record: "ConsumerRecord[bytes, bytes]", arrival: Arrival, begin: Begin) -> None:
         undecided = Undecided(

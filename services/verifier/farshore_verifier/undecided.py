@@ -5,16 +5,20 @@ from collections.abc import Callable
 
 from aiokafka import ConsumerRecord
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
 from farshore.records.arrivals import Arrival
 from farshore.records.readiness import ReadinessState
-from farshore.telemetry import current_traceparent, extract_context
+from farshore.telemetry import extract_context
+from farshore.telemetry.spans import span
+from farshore.telemetry.traces import links_to
 from farshore_verifier import metrics
-from farshore_verifier.announce import dead_letter_record, decided_statement, late_statement, readiness_record
+from farshore_verifier.announce import dead_letter_record, decided_statement, late_statement
 from farshore_verifier.attempts import Attempts
 from farshore_verifier.commit import Conclusion
 from farshore_verifier.outcome import Decided, Failed
+from farshore_verifier.sending import begin_sending
 from farshore_verifier.site import Site
 from farshore_verifier.verify import recordable
 
@@ -61,14 +65,17 @@ class Undecided:
     def give_up(self, error: Exception, failures: int) -> None:
         """Conclude the arrival without having decided it: deciding it failed, and not at the site."""
         reason = recordable(f"verifying failed {failures} times: {type(error).__name__}: {error}")
-        self._publish(Decided(ReadinessState.REGISTRY_ERROR, Failed(ReadinessState.REGISTRY_ERROR, reason), reason))
+        decided = Decided(ReadinessState.REGISTRY_ERROR, Failed(ReadinessState.REGISTRY_ERROR, reason), reason)
+        self._publish(decided, extract_context(self._arrival.traceparent))
 
     async def decide(self) -> None:
         """Conclude the arrival once it is decided; after an exception it may be called again."""
-        with _tracer.start_as_current_span(
+        with span(
+            _tracer,
             "process farshore.arrivals",
+            SpanKind.CONSUMER,
             context=extract_context(self._arrival.traceparent),
-            kind=SpanKind.CONSUMER,
+            links=links_to([self._arrival.passage.batch_trace]),
             attributes={
                 "messaging.system": "kafka",
                 "messaging.operation.type": "process",
@@ -80,7 +87,7 @@ class Undecided:
                 "farshore.site": self._arrival.site,
                 "farshore.image": self._arrival.event.image,
             },
-        ) as span:
+        ) as processing:
             timer = None if self._late else self._watch_objective()
             try:
                 if self._after is not None:
@@ -90,21 +97,22 @@ class Undecided:
             finally:
                 if timer is not None:
                     timer.cancel()
-            span.set_attribute("farshore.state", decided.state)
+            processing.set_attribute("farshore.state", decided.state.value)
             self._publish(decided)
 
-    def _publish(self, decided: Decided) -> None:
+    def _publish(self, decided: Decided, context: Context | None = None) -> None:
         now = self._site.now()
-        records = [readiness_record(decided_statement(self._arrival, decided, now), current_traceparent())]
+        record, sending = begin_sending(decided_statement(self._arrival, decided, now), context)
+        records = [record]
         if decided.given_up:
             records.append(dead_letter_record(self.record, decided.state, decided.reason or "", now))
-        self._conclude(Conclusion(self.record.offset, tuple(records), final=True))
+        self._conclude(Conclusion(self.record.offset, tuple(records), final=True, span=sending))
         self._ended = decided.state
         self._concluded.set()
         metrics.decided.add(1, {**self._labels, "state": decided.state})
         if decided.state is ReadinessState.READY:
             seconds = (now - self._arrival.passage.arrived_at).total_seconds()
-            metrics.seconds_to_ready.record(max(0.0, seconds), self._labels)
+            metrics.ready_seconds.record(max(0.0, seconds), self._labels)
 
     def _watch_objective(self) -> asyncio.TimerHandle | None:
         """Say LATE when the objective passes. Only here are two hosts' clocks compared: an objective is about days
@@ -114,12 +122,10 @@ class Undecided:
         if objective is None:
             return None
         age = (self._site.now() - self._arrival.event.accepted_at).total_seconds()
-        traceparent = current_traceparent()
-        return asyncio.get_running_loop().call_later(max(0.0, objective - age), self._say_late, objective, traceparent)
+        return asyncio.get_running_loop().call_later(max(0.0, objective - age), self._say_late, objective)
 
-    def _say_late(self, objective: float, traceparent: str | None) -> None:
-        statement = late_statement(self._arrival, objective, self._site.now())
-        record = readiness_record(statement, traceparent)
-        self._conclude(Conclusion(self.record.offset, (record,), final=False))
+    def _say_late(self, objective: float) -> None:
+        record, sending = begin_sending(late_statement(self._arrival, objective, self._site.now()))
+        self._conclude(Conclusion(self.record.offset, (record,), final=False, span=sending))
         self._late = True
         metrics.late.add(1, self._labels)

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
 from opentelemetry import metrics, trace
 
@@ -14,6 +16,7 @@ from farshore.ontap.connection import Change, Connection, Params, Reply
 from farshore.ontap.errors import Call, OntapError, classify, hint_for
 from farshore.ontap.model import Job, JobState
 from farshore.reread import kept_secret
+from farshore.telemetry.spans import span
 from farshore.topology import Cluster
 from farshore.workers import Workers
 
@@ -139,9 +142,7 @@ class Calls:
         if self._workers is None:
             raise FarshoreError(operation, f"at {self.site}", "the client isn't open", hint="use async with")
         labels = {"cluster": self.site, "call": operation}
-        with _TRACER.start_as_current_span(
-            f"ontap {operation}", kind=trace.SpanKind.CLIENT, attributes=labels, record_exception=False
-        ):
+        with self._span(operation):
             try:
                 result = await self._workers.run(work)
             except OntapError as error:
@@ -149,6 +150,16 @@ class Calls:
                 raise
             _REQUESTS.add(1, {**labels, "outcome": "ok"})
             return result
+
+    def _span(self, operation: str) -> AbstractContextManager[object]:
+        """One within the span that the call belongs to. The many looks that belong to none would be a trace each."""
+        if not trace.get_current_span().get_span_context().is_valid:
+            return nullcontext()
+        address = urlsplit(self.settings.url)
+        attributes: dict[str, str | int] = {"farshore.site": self.site, "server.address": address.hostname or ""}
+        if address.port:
+            attributes["server.port"] = address.port
+        return span(_TRACER, f"ontap {operation}", trace.SpanKind.CLIENT, attributes)
 
     def _return_timeout(self) -> int:
         """Seconds for which a change may wait for its job (`return_timeout`), well within our own time-out."""

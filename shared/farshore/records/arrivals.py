@@ -41,7 +41,8 @@ class Passage:
     """How a batch of events came to a site: the same for every arrival of one publication.
 
     `snapshot` and `snapshot_version` are the name and `version_uuid` of the exported snapshot, `transfer` the uuid of
-    the transfer that brought it where that is known.
+    the transfer that brought it where that is known. `batch_trace` is the `traceparent` of the span that published it
+    together with others; the arrival's own `traceparent` is of its event's trace.
     """
 
     site: str
@@ -49,12 +50,15 @@ class Passage:
     snapshot_version: str
     transfer: str | None
     arrived_at: datetime
+    batch_trace: str | None = None
 
     def extensions(self) -> dict[str, str]:
         """The CloudEvents extension attributes of this passage."""
         attributes = {"site": self.site, "snapshot": self.snapshot, "snapshotversion": self.snapshot_version}
         if self.transfer:
             attributes["transfer"] = self.transfer
+        if self.batch_trace:
+            attributes["batchtrace"] = self.batch_trace
         return attributes
 
 
@@ -91,6 +95,7 @@ class Arrival:
                 snapshot_version=attributes["snapshotversion"],
                 transfer=attributes.get("transfer"),
                 arrived_at=envelope.time,
+                batch_trace=attributes.get("batchtrace"),
             ),
             traceparent=envelope.traceparent,
         )

@@ -1,11 +1,13 @@
 """Starts and stops telemetry for a service."""
 
 import threading
+import uuid
+from importlib.metadata import version
 
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -23,7 +25,7 @@ def start_telemetry(service: str, *, log_level: str = "info") -> None:
     for traces); without them spans still carry context from record to record.
     """
     configure_logs(service, log_level)
-    resource = Resource.create({"service.name": service})
+    resource = _resource(service)
     metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[PrometheusMetricReader()]))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # it would wait for a collector that is away
     if exporting():
@@ -31,6 +33,17 @@ def start_telemetry(service: str, *, log_level: str = "info") -> None:
 
         provider.add_span_processor(BatchSpanProcessor(span_exporter()))
     trace.set_tracer_provider(provider)
+
+
+def _resource(service: str) -> Resource:
+    """Who tells; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` come before what is said here."""
+    ours = {
+        "service.name": service,
+        "service.namespace": "farshore",
+        "service.version": version("farshore"),
+        "service.instance.id": str(uuid.uuid4()),
+    }
+    return Resource.create(ours).merge(OTELResourceDetector().detect())
 
 
 def stop_telemetry() -> None:

@@ -30,10 +30,10 @@ def next_traceparent(traceparent: str | None) -> str:
     return f"00-{trace_id}-{_ids.getrandbits(64) or 1:016x}-{flags}"
 
 
-def current_traceparent() -> str | None:
-    """The `traceparent` of the current span, or None outside of one."""
+def current_traceparent(context: Context | None = None) -> str | None:
+    """The `traceparent` of the current span, or of the one in `context`; None where there is none."""
     carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
+    _PROPAGATOR.inject(carrier, context)
     return carrier.get("traceparent")
 
 

@@ -2,13 +2,12 @@
 
 import inspect
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from documents import DOCS, ROOT, documents, rows, section
+from exposed_metrics import exposed
 from pydantic_settings import BaseSettings
 
 from farshore.bus.access_settings import AccessSettings
@@ -29,43 +28,11 @@ from farshore_verifier.settings import VerifierSettings
 OPERATIONS = (DOCS / "operations.md").read_text()
 COALESCER = (DOCS / "coalescer.md").read_text()
 
-# Every instrument is touched once, since one that was never used isn't exposed.
-EXPOSED = """
-import importlib, pkgutil
-from opentelemetry.metrics import Counter, Histogram, Observation, UpDownCounter, get_meter
-from prometheus_client import REGISTRY
-from farshore.telemetry.start import start_telemetry
-from farshore_coalescer.gauges import show_gauges
-
-class Observed:  # a meter whose gauges have something to show
-    def create_observable_gauge(self, name, _callbacks, **named):
-        get_meter("test").create_observable_gauge(name, [lambda _options: [Observation(1)]], **named)
-
-start_telemetry("farshore-test")
-show_gauges({}, Observed())
-for package in ("farshore", "farshore_receiver", "farshore_coalescer", "farshore_verifier", "farshore_reconciler",
-                "farshore_edge"):
-    top = importlib.import_module(package)
-    for info in pkgutil.walk_packages(top.__path__, package + "."):
-        if info.name.endswith("__main__"):
-            continue
-        for value in vars(importlib.import_module(info.name)).values():
-            if isinstance(value, (Counter, UpDownCounter)):
-                value.add(1)
-            elif isinstance(value, Histogram):
-                value.record(1)
-for family in REGISTRY.collect():
-    if family.name.startswith("farshore_"):
-        print(family.name + ("_total" if family.type == "counter" else ""), family.type)
-"""
-
 
 @pytest.fixture(scope="module")
 def exposed_metrics() -> dict[str, str]:
     """Name and kind of each metric as `/metrics` shows it."""
-    answer = subprocess.run([sys.executable, "-c", EXPOSED], check=True, capture_output=True, text=True, timeout=300)
-    pairs = [line.partition(" ") for line in answer.stdout.splitlines()]
-    return {name: kind for name, _, kind in pairs}
+    return exposed().kinds
 
 
 def documented(heading: str, pattern: str) -> dict[str, list[str]]:
