@@ -102,7 +102,7 @@ async def test_wait_ends_once_an_image_is_ready_and_explain_tells_its_way(
         way = document["sites"][site]
         assert (way["stage"], way["digest"], way["level"]) == ("ready", pushed.digest, "content")
         assert document["event"]["accepted_at"] < way["arrived_at"] < way["decided_at"]
-        assert way["transfer"]
+        assert way["snapshot"].startswith("farshore-")
     assert (unknown.code, json.loads(unknown.out)["sites"]["fra"]["stage"]) == (124, "unannounced")
     assert (refused.code, "has no replica" in refused.err) == (2, True)
 
