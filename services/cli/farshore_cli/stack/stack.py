@@ -145,9 +145,12 @@ class Stack:
     def _read_topology(self) -> None:
         try:
             text = self.layout.topology_file.read_text(encoding="utf-8")
-            if text != self._text:
-                self.topology = parse_topology(text, str(self.layout.topology_file))
-                self._text = text
+            if text == self._text:
+                return
+            self._text = text
+            found = parse_topology(text, str(self.layout.topology_file))
+            if standing_of(found) is not None:
+                self.topology = found
                 self._write_endpoints()
         except (OSError, UnicodeDecodeError, TopologyError):
             return  # somebody is writing it; what is wrong with it for longer, the edges' agents say
@@ -161,7 +164,10 @@ class Stack:
         return ""
 
     async def _is_writable(self, site: str) -> bool:
-        async with OntapCluster(site, self.topology.sites[site].ontap) as cluster:
+        entry = self.topology.sites.get(site)
+        if entry is None:
+            return False
+        async with OntapCluster(site, entry.ontap) as cluster:
             volume = await cluster.volume(VOLUME)
         return volume is not None and volume.type == "rw"
 
@@ -266,6 +272,6 @@ class Stack:
 def _standing(topology_file: Path) -> Standing:
     """Where the last run left the registry; a file that isn't there, or that can't be used, is written anew."""
     try:
-        return standing_of(load_topology(topology_file))
+        return standing_of(load_topology(topology_file)) or Standing()
     except TopologyError:
         return Standing()

@@ -18,11 +18,11 @@ class Standing:
     epoch: int = 1
 
 
-def standing_of(topology: Topology) -> Standing:
-    """What a former run's topology says of it; the first standing where that isn't one of a stack."""
+def standing_of(topology: Topology) -> Standing | None:
+    """What a topology says of it; None where that isn't a stack's, or not any more."""
     registry = topology.registries.get(REGISTRY)
     if registry is None or registry.primary.site not in {site.name for site in SITES}:
-        return Standing()
+        return None
     return Standing(registry.primary.site, registry.epoch)
 
 
