@@ -88,7 +88,7 @@ async def test_wait_ends_once_an_image_is_ready_and_explain_tells_its_way(
     where = ("--topology", endpoints["topology"], "--kafka", endpoints["kafka"]["bootstrap_servers"])
     pushed = await push(stack, tools, tmp_path, "team/waited")
     image = f"team/waited:v1@{pushed.digest}"
-    waited = await farshore("wait", image, *where, "--level", "content", "--timeout", "5m")
+    waited = await farshore("wait", image, *where, "--level", "content", "--timeout", "5m", within_seconds=400)
     assert waited.code == 0, (waited.out, waited.err)
     explained, unknown, refused = await asyncio.gather(
         farshore("explain", image, *where, "--coalescer", endpoints["coalescer"]["url"], "--output", "json"),
@@ -155,7 +155,7 @@ async def test_the_primarys_cluster_knows_which_process_writes(stack: LocalStack
 async def test_edges_and_registries_follow_a_move(stack: LocalStack, tools: Tools, tmp_path: Path) -> None:
     endpoints = stack.endpoints
     where = ("--topology", endpoints["topology"], "--kafka", endpoints["kafka"]["bootstrap_servers"])
-    moved = await farshore("move", "main", "--to", "fra", *where, "--hold-dir", endpoints["holds"])
+    moved = await farshore("move", "main", "--to", "fra", *where, "--hold-dir", endpoints["holds"], within_seconds=600)
     assert moved.code == 0, (moved.out, moved.err)
 
     async def read_only() -> bool:

@@ -29,12 +29,16 @@ async def start_farshore(*arguments: str, environ: Mapping[str, str] | None = No
 
 
 async def end_of(process: asyncio.subprocess.Process, within_seconds: float = 400) -> Ended:
-    """Wait for its end."""
-    out, err = await asyncio.wait_for(process.communicate(), within_seconds)
+    """Wait for its end; it is killed where that takes longer."""
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), within_seconds)
+    except TimeoutError:
+        process.kill()
+        raise
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
 
 
-async def farshore(*arguments: str, environ: Mapping[str, str] | None = None) -> Ended:
+async def farshore(*arguments: str, environ: Mapping[str, str] | None = None, within_seconds: float = 400) -> Ended:
     """Run it to its end."""
-    return await end_of(await start_farshore(*arguments, environ=environ))
+    return await end_of(await start_farshore(*arguments, environ=environ), within_seconds)

@@ -94,7 +94,8 @@ class Stack:
         kafka = [] if self.ports.other_kafka else [await asyncio.to_thread(self._prepare_kafka)]
         await self._supervisor.start(*kafka, *(self._cluster(site) for site in SITES))
         await create_missing_topics(Bus(self.bootstrap_servers))
-        if not self._target():  # else it is the mover's
+        # once the registry has moved it has all of its storage, and what a move left half done is the mover's
+        if self.topology.registries[REGISTRY].epoch == 1 and not self._target():
             await make_storage(self.topology, _STORAGE_WITHIN_SECONDS)
         await self._wait_for_exports()
         # at the end the registries go before the receiver, so that it gets what they still have to tell
