@@ -1,6 +1,6 @@
 # The commands of README.md. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-helm lint simulate faults bench
+.PHONY: help demo test test-unit test-helm test-images lint simulate faults bench
 
 # PYTEST_ARGS narrows a test run: make test PYTEST_ARGS="tests/unit -k coalescer"
 PYTEST_ARGS ?=
@@ -28,6 +28,10 @@ test-helm: ## the Helm chart, against a real Kubernetes API server; builds that 
 	@scripts/setup
 	@scripts/setup-kubernetes
 	$(RUN) pytest tests/helm $(PYTEST_ARGS)
+
+test-images: ## every image built twice and run: root, buildah, podman, runc, debootstrap; figures in build/images.json
+	@scripts/setup --for-tests
+	FARSHORE_TEST_IMAGES=1 $(RUN) pytest -v --log-cli-level=INFO tests/images $(PYTEST_ARGS)
 
 lint: ## style, types and layers
 	@scripts/setup

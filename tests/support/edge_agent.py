@@ -60,7 +60,6 @@ class EdgeAgent:
             "FARSHORE_EDGE_AGENT_LISTEN": f"127.0.0.1:{self.inner_port}",
             "FARSHORE_EDGE_PID_FILE": str(self.folder / "nginx.pid"),
             "FARSHORE_EDGE_ACCESS_LOG": str(self.folder / "access.log"),
-            "FARSHORE_EDGE_ERROR_LOG": str(self.folder / "edge.log"),
             "FARSHORE_EDGE_TEMP_DIR": str(self.folder),
             "FARSHORE_EDGE_HOLD_DIR": str(self.hold_dir),
         }

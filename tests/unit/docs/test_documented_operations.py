@@ -63,7 +63,11 @@ def test_no_document_names_a_metric_that_is_not_there(exposed_metrics: dict[str,
 
 def variables_in_code() -> Iterator[str]:
     sources = [ROOT / "Makefile", *(ROOT / "scripts").iterdir()]
-    for folder in ("shared", "services", "tests/simulation", "tests/faults", "tests/integration/receiver"):
+    for folder in (
+        "shared",
+        "services",
+        *(f"tests/{name}" for name in ("simulation", "faults", "images", "integration/receiver")),
+    ):
         sources += (ROOT / folder).rglob("*.py")
     for source in sources:
         yield from re.findall(r"\bFARSHORE_[A-Z_]*[A-Z]\b", source.read_text())

@@ -1,6 +1,8 @@
 """The nginx that runs beside the agent: checks rules, reloads, and says what it runs and whom it reaches."""
 
 import asyncio
+import fcntl
+import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -74,24 +76,28 @@ class Nginx:
     async def _complaint(self, option: str, file: Path, *value: str) -> str | None:
         # -e: before it has read its rules, nginx logs to a path that was compiled in
         command = (str(self._program), option, *value, "-q", "-e", "stderr", "-c", str(file))
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-            )
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise ConfigurationError("start", str(self._program), reason, hint="set FARSHORE_EDGE_NGINX") from error
-        try:
-            _, complaints = await asyncio.wait_for(process.communicate(), _COMMAND_SECONDS)
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            return f"{self._program.name} {option} took longer than {_COMMAND_SECONDS:g} s"
-        return None if process.returncode == 0 else first_complaint(complaints.decode(errors="replace"))
+        # a file, since uvloop's pipes are sockets: rules that log to /dev/stderr open it, and no socket can be opened
+        with os.fdopen(os.memfd_create("complaints"), "rb") as complaints:
+            fcntl.fcntl(complaints, fcntl.F_SETFL, os.O_APPEND)  # it writes both by what it has and by what it opened
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=complaints,
+                )
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise ConfigurationError("start", str(self._program), reason, hint="set FARSHORE_EDGE_NGINX") from error
+            try:
+                code = await asyncio.wait_for(process.wait(), _COMMAND_SECONDS)
+            except TimeoutError:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+                return f"{self._program.name} {option} took longer than {_COMMAND_SECONDS:g} s"
+            complaints.seek(0)
+            return None if code == 0 else first_complaint(complaints.read().decode(errors="replace"))
 
 
 def first_complaint(complaints: str) -> str:
