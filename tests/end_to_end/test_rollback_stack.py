@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from farshore_command import farshore, start_farshore
+from limited_users import ALL, calls_of_user, clusters_of, limit
 from local_stack import LocalStack
 from registry_process import blob_file
 from waiting import wait_until
@@ -32,7 +33,9 @@ SITE, OTHER = "fra", "syd"
 def stack(tmp_path: Path) -> Iterator[LocalStack]:
     environ = {"FARSHORE_RECONCILER_GRACE": "1", "FARSHORE_RECONCILER_EVERY": "3600"}
     with LocalStack(tmp_path / "state", environ=environ) as stack:
+        limit(stack, tmp_path)
         yield stack
+        assert calls_of_user(clusters_of(stack)) <= ALL
 
 
 @dataclass

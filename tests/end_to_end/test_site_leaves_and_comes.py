@@ -13,6 +13,7 @@ import yaml
 from auditor import audit
 from farshore_command import Ended, end_of, start_farshore
 from image_pushes import ContinuousPushes
+from limited_users import ALL, calls_of_user, clusters_of, limit
 from local_stack import LocalStack
 from waiting import wait_until
 
@@ -32,7 +33,9 @@ COMES = ["events announced"]
 def stack(tmp_path: Path) -> Iterator[LocalStack]:
     environ = {"FARSHORE_RECONCILER_EVERY": "3600"}
     with LocalStack(tmp_path / "state", environ=environ) as stack:
+        limit(stack, tmp_path)
         yield stack
+        assert calls_of_user(clusters_of(stack)) <= ALL
 
 
 def without(text: str, site: str) -> str:

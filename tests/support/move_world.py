@@ -1,7 +1,8 @@
 """A registry at three sites with all its parts: clusters, registries, edges, receiver, coalescer, verifier, Kafka.
 
 It begins as a cascade: nyc, fra, syd. `operator()` does what an operator's automation does beside a move: whenever the
-topology file changes, edges are rendered anew and reloaded. farshore's services follow the file by themselves.
+topology file changes, edges are rendered anew and reloaded. farshore's services follow the file by themselves. At the
+clusters services and commands may do only what docs/ontap-role.md says.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import aiohttp
 import yaml
 from applied import Watching
 from coalescer_world import read_all
+from limited_users import ALL, add_user, as_limited
 from local_stack import children
 from simulators import Simulator, start_simulators
 from waiting import wait_until
@@ -259,7 +261,8 @@ def move_world(folder: Path, tools: Tools) -> Iterator[MoveWorld]:
         broker = stack.enter_context(Broker(folder / "kafka", folder / "kafka.log"))
         simulators = stack.enter_context(start_simulators(folder, SITES))
         file = folder / "topology.yaml"
-        document = yaml.safe_dump(_topology(simulators, addresses, token), sort_keys=False)
+        add_user(simulators.values(), ALL)
+        document = yaml.safe_dump(as_limited(_topology(simulators, addresses, token), folder), sort_keys=False)
         file.write_text(f"# the file's author wrote this\n{document}")
         world = MoveWorld(folder, tools, broker, simulators, addresses, file)
         stack.callback(world.end)

@@ -27,6 +27,20 @@ USERNAME = "admin"
 PASSWORD = "simulated-cluster"
 
 
+def ask_cluster(url: str, username: str, password: str, method: str, path: str, body: Any = None) -> Any:
+    """One request, decoded; raises urllib's errors."""
+    credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
+    request = urllib.request.Request(
+        url + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=120) as reply:
+        content = reply.read()
+    return json.loads(content) if content else None
+
+
 class Simulator:
     """One cluster's process. `settings` is what a topology says of it."""
 
@@ -102,16 +116,7 @@ class Simulator:
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """One request with the right password, decoded; raises urllib's errors."""
-        credentials = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
-        request = urllib.request.Request(
-            self.url + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=120) as reply:
-            content = reply.read()
-        return json.loads(content) if content else None
+        return ask_cluster(self.url, USERNAME, PASSWORD, method, path, body)
 
     def arm(self, **fault: Any) -> None:
         """Arm a fault, for instance `kind="drop_reply", method="POST"`."""

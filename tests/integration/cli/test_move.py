@@ -13,6 +13,7 @@ import pytest
 from applied import everything
 from coalescer_world import read_all
 from farshore_command import end_of, farshore, start_farshore
+from limited_users import ALL, calls_of_user
 from move_world import SITES, MoveWorld, Traffic, move_world
 from waiting import wait_until
 
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.integration
 def world(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Iterator[MoveWorld]:
     with move_world(tmp_path_factory.mktemp("move"), tools) as world:
         yield world
+        assert calls_of_user(world.simulators.values()) <= ALL
 
 
 class Killed(BaseException):

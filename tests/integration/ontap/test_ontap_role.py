@@ -10,13 +10,13 @@ import yaml
 from applied import topology_document, written
 from coalescer_world import coalescer_world
 from farshore_command import farshore
-from limited_users import PASSWORD, USER, add_user, calls_of_user
+from limited_users import ALL, PASSWORD, USER, add_user, as_limited, calls_of_user
 from simulators import Simulator, start_simulators
 from waiting import wait_until
 
 from farshore.errors import RetryClass
 from farshore.ontap import Call, OntapCluster, OntapError
-from farshore.ontap.role import SERVICES, SETUP
+from farshore.ontap.role import SERVICES
 from farshore.topology import Cluster
 from farshore_ontap_simulator.rest.server import ROUTES
 
@@ -24,13 +24,6 @@ pytestmark = pytest.mark.integration
 
 MAY_BE_DONE_AT_ONCE = ("GET", "/api/cluster/jobs/{uuid}")
 """A job is asked for only where it isn't done within the call that began it."""
-
-
-def as_limited(topology: dict[str, object], folder: Path) -> dict[str, object]:
-    (folder / "limited").write_text(PASSWORD)
-    for site in topology["sites"].values():  # type: ignore[attr-defined]
-        site["ontap"] |= {"username": USER, "password": f"file:{folder}/limited"}
-    return topology
 
 
 async def test_the_coalescer_needs_the_role_of_services_and_no_more(tmp_path: Path) -> None:
@@ -54,7 +47,7 @@ async def test_the_coalescer_needs_the_role_of_services_and_no_more(tmp_path: Pa
 @pytest.fixture(scope="module")
 def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Simulator]]:
     with start_simulators(tmp_path_factory.mktemp("clusters"), ["nyc", "fra", "syd"]) as running:
-        add_user(running.values(), SERVICES | SETUP)
+        add_user(running.values(), ALL)
         yield running
 
 
@@ -70,7 +63,7 @@ async def test_set_up_needs_its_role_and_no_more(simulators: dict[str, Simulator
     destroyed = await farshore("destroy", file, "--replica", "main.syd", "--yes", "main.syd")
     assert destroyed.code == 0, destroyed
     seen = calls_of_user(simulators.values())
-    assert seen <= SERVICES | SETUP, sorted(seen - SERVICES - SETUP)
+    assert seen <= ALL, sorted(seen - ALL)
 
 
 async def test_nothing_else_is_allowed(tmp_path: Path) -> None:
