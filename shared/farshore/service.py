@@ -184,7 +184,8 @@ def _configured(
 
 async def _supervise(service: AnyService, run: Callable[[AnyService], Awaitable[None]]) -> int:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # SIGQUIT is the stop signal of the image that nginx and its agent share
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         loop.add_signal_handler(number, service.stopping.set)
     event(log, logging.INFO, "starting", pid=os.getpid())
     try:
