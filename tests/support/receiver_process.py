@@ -55,6 +55,8 @@ class ReceiverProcess:
             "FARSHORE_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "FARSHORE_LISTEN": f"127.0.0.1:{self.port}",
             "FARSHORE_RECEIVER_MANAGEMENT_LISTEN": self.management_url.removeprefix("http://"),
+            # the longest there is: a Kafka that is slow because the machine is busy gives no 503
+            "FARSHORE_RECEIVER_ACKNOWLEDGE_TIMEOUT": "4",
             **(environ or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
