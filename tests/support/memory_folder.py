@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 _FOLDER = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of the user's own below it
-_NEEDED_BYTES = 6 * 1024**3
-"""Several times what all tests have there at once, so that processes have room beside them."""
+_NEEDED_BYTES = 12 * 1024**3
+"""Several times what tests have there at once (a test of pulls has 2 GiB), so that processes have room beside them."""
 
 
 def memory_folder(needed: int = _NEEDED_BYTES) -> Path | None:
