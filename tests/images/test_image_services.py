@@ -97,13 +97,14 @@ async def becomes_ready(container: Container, url: str, name: str, figures: Figu
 
 @pytest.mark.parametrize("target", SERVICES)
 async def test_a_service_becomes_healthy_and_ends_cleanly(
-    start: Start, topology: Path, kafka_bootstrap: str, figures: Figures, target: str
+    images: Images, start: Start, topology: Path, kafka_bootstrap: str, figures: Figures, target: str
 ) -> None:
     await create_missing_topics(Bus(kafka_bootstrap))
     public, management = free_ports(2)
     environ = settings(kafka_bootstrap, f"127.0.0.1:{public}")
     if target == "receiver":
         environ["FARSHORE_RECEIVER_MANAGEMENT_LISTEN"] = f"127.0.0.1:{management}"
+    images.build(target)
     began = time.monotonic()
     container = start(target, environ=environ)
     url = f"http://127.0.0.1:{management if target == 'receiver' else public}"
@@ -153,9 +154,10 @@ async def test_nginx_and_its_agent_run_beside_each_other(
 
 @pytest.mark.parametrize("target", [*SERVICES, "edge"])
 def test_a_missing_setting_ends_it_with_78_and_one_line(images: Images, figures: Figures, target: str) -> None:
+    images.build(target)
     began = time.monotonic()
     answer = images.run(target)
-    figures[target]["seconds_to_exit_78"] = round(time.monotonic() - began, 2)
+    figures.setdefault(target, {})["seconds_to_exit_78"] = round(time.monotonic() - began, 2)
     assert answer.code == 78, answer.err
     (line,) = answer.err.splitlines()
     assert line.startswith(f"farshore-{target}: ")
