@@ -243,11 +243,12 @@ class State(NamedTuple):
         raise KeyError(site)
 
     def newest(self) -> Snapshot | None:
-        """The latest of this log's snapshots, as far as is known untouched by fences."""
+        """The latest of this log's snapshots, as far as is known untouched by fences, that isn't being deleted."""
         latest = self.source.newest
         if latest is None or not self.fences.raised or self._may_be_clean(latest):
             return latest
-        others = [(s.cover, s.number, s) for s in self.source.snapshots or () if self._may_be_clean(s)]
+        left = [s for s in self.source.snapshots or () if s.uuid != self.source.deleting]
+        others = [(s.cover, s.number, s) for s in left if self._may_be_clean(s)]
         return max(others)[2] if others else None
 
     def _may_be_clean(self, snapshot: Snapshot) -> bool:

@@ -3,9 +3,23 @@
 from coalescer_machine import Machine, name_of, snapshot
 
 from farshore.errors import RetryClass
+from farshore_coalescer.apply import apply
 from farshore_coalescer.decide import is_held
-from farshore_coalescer.messages import SnapshotTaken, SourceFailed, SourceRead, StartTransfer, TakeSnapshot
-from farshore_coalescer.state import Rules
+from farshore_coalescer.fences import Raised
+from farshore_coalescer.messages import (
+    Began,
+    DeleteFailed,
+    DeleteSnapshot,
+    HeadSeen,
+    NoSlot,
+    SlotFreed,
+    SnapshotTaken,
+    SourceFailed,
+    SourceRead,
+    StartTransfer,
+    TakeSnapshot,
+)
+from farshore_coalescer.state import Extent, Rules
 from farshore_coalescer.why import why_behind
 
 
@@ -86,6 +100,28 @@ def test_a_snapshot_known_before_the_fence_may_still_set_out() -> None:
     machine.see(SnapshotTaken(snapshot(6)))
     machine.raise_fence(7)
     assert starts(machine) == [name_of(6)]
+
+
+def test_a_snapshot_that_is_being_deleted_takes_the_place_of_none_that_a_fence_touches() -> None:
+    machine = Machine("fra", rules=Rules(keep=0)).idle(snapshot(5))
+    machine.push_and_settle(6)
+    machine.decide()
+    machine.see(SnapshotTaken(snapshot(6, 2)))
+    machine.see(NoSlot("fra"))
+    machine.push_and_settle(7)
+    machine.see(SlotFreed("fra"))
+    assert takes(machine) == [7]
+    fence = Raised(7, "gc", 60.0)
+    for observation in (  # one after the other, before the log is read behind the snapshot
+        SnapshotTaken(snapshot(7, 3)),
+        Began(DeleteSnapshot(snapshot(6, 2))),
+        HeadSeen(Extent(8, 8), (fence,)),
+    ):
+        machine.state = apply(machine.state, observation, machine.now)
+    machine.log.append(fence)
+    assert starts(machine) == []
+    machine.see(DeleteFailed(snapshot(6, 2).uuid))
+    assert starts(machine) == [name_of(6, 2)]
 
 
 def test_a_restart_finds_the_fence_in_the_log_and_trusts_no_snapshot_before_it() -> None:
