@@ -29,7 +29,7 @@ class Reread(Generic[T]):
         self._paths = paths
         self._make = make
         self._monotonic = monotonic
-        self._seen = self._look()
+        self._seen = signatures(self._paths)
         self._value = make()
         self._next_look = monotonic() + _LOOK_AGAIN_SECONDS
 
@@ -38,7 +38,7 @@ class Reread(Generic[T]):
         now = self._monotonic()
         if now >= self._next_look:
             self._next_look = now + _LOOK_AGAIN_SECONDS
-            seen = self._look()
+            seen = signatures(self._paths)
             if seen != self._seen:
                 self._seen = seen
                 self._make_again()
@@ -52,9 +52,6 @@ class Reread(Generic[T]):
         else:
             event(log, logging.INFO, "read again", files=[str(path) for path in self._paths])
 
-    def _look(self) -> list[tuple[int, int, int] | None]:
-        return [_signature(path) for path in self._paths]
-
 
 def kept_secret(reference: str, *, setting: str) -> Reread[str]:
     """The secret behind `reference`; one in a file is read again when that changes."""
@@ -62,8 +59,16 @@ def kept_secret(reference: str, *, setting: str) -> Reread[str]:
     return Reread([Path(place)] if kind == "file" else [], lambda: read_secret(reference, setting=setting))
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is replaced or rewritten."""
+Signature = tuple[int, int, int]
+"""What changes when a file is replaced or rewritten."""
+
+
+def signatures(paths: Sequence[Path]) -> list[Signature | None]:
+    """Each file's, as it is now; None where there is none."""
+    return [_signature(path) for path in paths]
+
+
+def _signature(path: Path) -> Signature | None:
     try:
         status = path.stat()
     except OSError:

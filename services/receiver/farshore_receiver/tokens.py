@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from farshore.errors import ConfigurationError
+from farshore.reread import signatures
 from farshore.secrets import read_secret
 from farshore.settings import Collected
 from farshore.telemetry import event
@@ -28,10 +29,6 @@ def check_tokens(topology: Topology) -> None:
             setting = f"registries.{name}.notifications.tokens"
             collected.get(partial(read_secret, reference, setting=setting))
     collected.raise_if_any()
-
-
-Signature = tuple[int, int, int]
-"""A file's inode, modification time in ns and size: what changes when its content is replaced or rewritten."""
 
 
 class Tokens:
@@ -72,16 +69,16 @@ class _Source:
         self.registry = registry
         self._reference = reference
         kind, _, place = reference.partition(":")
-        self._path = Path(place) if kind == "file" else None
-        self._signature = self._look()
+        self._paths = [Path(place)] if kind == "file" else []
+        self._seen = signatures(self._paths)
         self.digests = _digests(reference)
 
     def refreshed(self) -> bool:
         """Read the file again if it changed; True when that gave tokens."""
-        signature = self._look()
-        if signature == self._signature:
+        seen = signatures(self._paths)
+        if seen == self._seen:
             return False
-        self._signature = signature
+        self._seen = seen
         try:
             self.digests = _digests(self._reference)
         except ConfigurationError as error:
@@ -90,15 +87,6 @@ class _Source:
             return False
         event(log, logging.INFO, "tokens read again", registry=self.registry, tokens=len(self.digests))
         return True
-
-    def _look(self) -> Signature | None:
-        if self._path is None:
-            return None
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _digests(reference: str) -> tuple[bytes, ...]:
