@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from otlp_collector import OtlpCollector, Span, id_of
 from traced_stack import SERVICES, SITES, TracedStack
+from waiting import wait_until
 
 from farshore.bus.topics import READINESS, TRANSFERS
 from farshore.records.cloudevent import CloudEvent
@@ -250,10 +251,18 @@ SCRAPED = {"receiver": "management", "coalescer": "url", "verifier": "url", "rec
 
 
 async def scraped(traced: TracedStack, service: str) -> str:
+    """Its metrics, when it serves them: `farshore up` doesn't wait for the reconciler."""
     url = traced.stack.endpoints[service][SCRAPED[service]]
-    async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
-        assert answer.content_type == "text/plain"
-        return await answer.text()
+
+    async def served() -> str:
+        try:
+            async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
+                assert answer.content_type == "text/plain"
+                return await answer.text()
+        except aiohttp.ClientConnectionError:
+            return ""
+
+    return await wait_until(served, 60, f"the metrics of the {service}")
 
 
 @pytest.mark.parametrize("service", SCRAPED)
