@@ -262,7 +262,11 @@ async def scraped(traced: TracedStack, service: str) -> str:
         except aiohttp.ClientConnectionError:
             return ""
 
-    return await wait_until(served, 60, f"the metrics of the {service}")
+    try:
+        return await wait_until(served, 60, f"the metrics of the {service}")
+    except AssertionError as error:
+        error.add_note(traced.stack.log_of(service))
+        raise
 
 
 @pytest.mark.parametrize("service", SCRAPED)

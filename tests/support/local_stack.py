@@ -51,6 +51,10 @@ class LocalStack:
         """The process of a part, as endpoints.json has it."""
         return next(int(process["pid"]) for process in self.endpoints["processes"] if process["name"] == part)
 
+    def log_of(self, part: str) -> str:
+        """What a part printed."""
+        return Layout(self.state_dir).log_file(part).read_text()
+
     def start(self) -> Self:
         """Return when endpoints.json is there; fails with what was printed."""
         command = [sys.executable, "-m", "farshore_cli", "up", "--state-dir", str(self.state_dir), *self._options]
