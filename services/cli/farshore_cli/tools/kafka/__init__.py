@@ -11,6 +11,8 @@ from farshore_cli.tools.kafka.command import (
 from farshore_cli.tools.kafka.config import Node, server_properties, write_config
 from farshore_cli.tools.kafka.jars import KAFKA_VERSION, Jar, JarsError, ensure_jars, pinned_jars
 from farshore_cli.tools.kafka.probe import ClusterView, ask_cluster
+from farshore_cli.tools.kafka.startup_cache import startup_cache
+from farshore_cli.tools.kafka.train import make_startup_cache
 
 __all__ = [
     "KAFKA_VERSION",
@@ -27,8 +29,10 @@ __all__ = [
     "cluster_id_of",
     "ensure_jars",
     "format_storage",
+    "make_startup_cache",
     "new_cluster_id",
     "pinned_jars",
     "server_properties",
+    "startup_cache",
     "write_config",
 ]

@@ -40,12 +40,14 @@ class Broker:
         port: int = 0,
         overrides: Mapping[str, str] | None = None,
         heap_mb: int = 256,
+        java_options: Sequence[str] = (),
     ) -> None:
         self._data_dir = data_dir.absolute()
         self._log_file = log_file.absolute()
         self._fixed_port = port
         self._overrides = dict(overrides or {})
         self._heap_mb = heap_mb
+        self._java_options = java_options
         self._node = _choose_node(1, port)
         self._voters: Sequence[Node] = ()
         self._cluster_id = new_cluster_id()
@@ -79,7 +81,7 @@ class Broker:
     def launch(self) -> None:
         """Start the process on prepared storage, and return at once."""
         if self.pid is None:
-            command = broker_command(self._config_file, heap_mb=self._heap_mb)
+            command = broker_command(self._config_file, heap_mb=self._heap_mb, java_options=self._java_options)
             self._process = spawn(command, log_file=self._log_file)
 
     def wait_until_ready(self, within_seconds: float = 180.0) -> None:

