@@ -193,8 +193,9 @@ async def test_a_registry_that_asks_for_a_pause_gets_it_and_the_other_site_goes_
 async def test_over_a_long_outage_more_than_a_lane_holds_waits_in_kafka_and_is_ready_soon_after(
     sites: SiteWorld, unique: str
 ) -> None:
-    """MANY images while a site's registry is down. Expected: the lane stops reading near a thousand undecided and says
-    so, nobody is given up, the other site is ready with all of them meanwhile, and the sick one soon after its return.
+    """MANY images while a registry is down, and the verifier is killed with a full lane. Expected: the lane stops
+    reading near a thousand undecided and says so, also after the restart; nobody is given up, the other site is ready
+    with all of them meanwhile, and the sick one soon after its return.
     """
     repository = f"wide/{unique}"
     image = await sites.push.image(repository, "v0", b"the same for all")
@@ -217,6 +218,11 @@ async def test_over_a_long_outage_more_than_a_lane_holds_waits_in_kafka_and_is_r
         return 950 < await sites.metric("farshore_verifier_waiting", site=SICK) <= 1_000
 
     await wait_until(waiting, 60, "as many to be undecided as a lane may hold")
+    sites.verifier.kill()
+    sites.verifier.start()
+    await wait_until(sites.verifier.is_ready, 60, "the verifier to be back")
+    await wait_until(waiting, 60, "as many to be undecided once more")
+    await wait_until(full_lanes, 60, "the lane to be full again")
     assert not any(sites.said(event_id, SICK) for event_id in ids)
     await sites.sick.start()
     back = time.monotonic()
@@ -249,7 +255,7 @@ async def play(sites: SiteWorld, rng: random.Random, steps: int) -> None:
         sites.transfer()
         await sites.announce(repository, image.digest, tag)
         if rng.random() < 0.2:
-            await sites.push.delete(repository, image.digest)
+            await sites.delete(repository, image.digest)
             sites.transfer()
             await sites.announce(repository, image.digest, None, EventKind.MANIFEST_DELETED)
             await sites.announce(repository, None, tag, EventKind.TAG_DELETED)

@@ -46,20 +46,23 @@ class EarlyCheck:
     """Looks at the replica's own disk, manifest, config and layers, as soon as an image is called ready there.
 
     `seconds_after` says how soon that was: an announcement that was early by less escapes this check.
-    `pushed_again`: see wrong_on_disk.
+    `pushed_again`: see wrong_on_disk. `before_deletion`: by site, repository and digest, what the site served before an
+    image was deleted; what is said of it then may be read when the deletion has come there.
     """
 
     folders: Mapping[str, Path]
     pushed_again: Callable[[], Container[tuple[str, str]]] = frozenset
     early: list[str] = field(default_factory=list)
     seconds_after: list[float] = field(default_factory=list)
+    before_deletion: dict[tuple[str, str, str], Path] = field(default_factory=dict)
 
     def look(self, one: Readiness) -> None:
         """Check the image of a statement that says READY of a site."""
         if one.state is not ReadinessState.READY or one.site == EVERYWHERE or one.digest is None:
             return
         self.seconds_after.append((datetime.now(UTC) - one.ready_at).total_seconds())
-        wrong = wrong_on_disk(self.folders[one.site], one.repository, one.digest, self.pushed_again())
+        root = self.before_deletion.get((one.site, one.repository, one.digest), self.folders[one.site])
+        wrong = wrong_on_disk(root, one.repository, one.digest, self.pushed_again())
         self.early += [f"{one.image} was called ready at {one.site} too early: {what}" for what in wrong]
 
 

@@ -111,6 +111,12 @@ class SiteWorld:
         self.transfer()
         return await self.announce(repository, image.digest, tag)
 
+    async def delete(self, repository: str, digest: Digest) -> None:
+        """Delete an image at the primary; `transfer` keeps what the sites served before."""
+        for site in SITES:
+            self.check.before_deletion[site, repository, digest] = self.root(site).resolve()
+        await self.push.delete(repository, digest)
+
     def said(self, event_id: str, site: str) -> list[Readiness]:
         """What was said of the event at the site, in order."""
         return [one.what for one in self.evidence.statements if (one.what.event_id, one.what.site) == (event_id, site)]

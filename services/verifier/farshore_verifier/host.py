@@ -22,8 +22,6 @@ from farshore_verifier import metrics
 
 log = logging.getLogger(__name__)
 
-MIN_ROOM = 50
-"""A lane with room for fewer arrivals is not read: tiny batches would slow the other lanes of the group."""
 MAX_BATCH = 500
 POLL_SECONDS = 0.2
 REOPEN_SECONDS = 1.0
@@ -42,7 +40,7 @@ class Lane(Protocol):
         ...
 
     def room(self) -> int:
-        """How many records may be handed over now."""
+        """How many records may be handed over now; 0 while the lane is full."""
         ...
 
     async def close(self) -> None:
@@ -142,12 +140,12 @@ class LaneHost(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's c
         room = {partition: lane.room() for partition, lane in self._lanes.items()}
         paused = consumer.paused()
         for partition, free in room.items():
-            if free < MIN_ROOM and partition not in paused:
+            if not free and partition not in paused:
                 consumer.pause(partition)
-            elif free >= MIN_ROOM and partition in paused:
+            elif free and partition in paused:
                 consumer.resume(partition)
-            self._note_full(partition, free < MIN_ROOM)
-        most = min([MAX_BATCH, *(free for free in room.values() if free >= MIN_ROOM)])
+            self._note_full(partition, not free)
+        most = min([MAX_BATCH, *filter(None, room.values())])
         batches = await consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=most)
         for partition, lane in list(self._lanes.items()):
             if self._lanes.get(partition) is not lane or partition not in consumer.assignment():

@@ -63,12 +63,13 @@ class ArrivalLane:
             oldest = await reader.oldest()
         if window.low < oldest:
             await self._ask_for_reconcile(window.low, oldest)
+            window.read_to(oldest)
         self._docket = Docket(window)
         self._committer.start(window)
         return mark.offset
 
     def room(self) -> int:
-        """How many more arrivals may wait."""
+        """How many records may be taken now; 0 while too many are undecided."""
         return self._docket.window.room()
 
     async def take(self, records: "list[ConsumerRecord[bytes, bytes]]", reached: int) -> None:

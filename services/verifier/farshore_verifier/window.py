@@ -18,7 +18,9 @@ from farshore.errors import FarshoreError, RetryClass
 
 MAX_METADATA_CHARACTERS = 4096
 MAX_WAITING = 1000
-"""Most arrivals that one lane keeps undecided; a lane that has so many stops reading."""
+"""Most arrivals that one lane keeps undecided; a lane that has nearly so many stops reading."""
+MIN_ROOM = 50
+"""A lane with room for fewer arrivals is not read: tiny batches would slow the other lanes of the group."""
 _VERSION = "1:"
 _MAX_BYTES = (MAX_METADATA_CHARACTERS - len(_VERSION)) // 4 * 3 - 8  # base64; 8 bytes are kept for the span
 _LONGEST_GAP = 5
@@ -143,9 +145,15 @@ class Window:
         return self.mark()
 
     def room(self) -> int:
-        """How many more arrivals may wait; never more than the metadata can name."""
+        """How many records may be read; 0 while the lane is full, never more waiting ones than the metadata can name.
+
+        What an earlier owner left has its place already and is always read: only then can it be decided and make room.
+        """
         by_size = (_MAX_BYTES - sum(_length(number) for number in self._gaps())) // _LONGEST_GAP
-        return max(0, min(MAX_WAITING - len(self._waiting), by_size))
+        free = max(0, min(MAX_WAITING - len(self._waiting), by_size))
+        if self._unread:
+            return free + len(self._unread)
+        return free if free >= MIN_ROOM else 0
 
     def mark(self) -> Mark:
         """What to commit."""

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from fault_run import EarlyCheck
 from record_examples import READINESS
+from replica_disk import STORE
 
+from farshore.oci import Digest
 from farshore.records.readiness import EVERYWHERE, ReadinessState
 
 
@@ -21,3 +23,20 @@ def test_only_what_is_called_ready_at_a_site_is_looked_at(tmp_path: Path) -> Non
     check.look(READINESS.model_copy(update={"state": ReadinessState.READY_EVERYWHERE, "site": EVERYWHERE}))
     assert check.early == []
     assert check.seconds_after == []
+
+
+def test_an_image_that_was_deleted_meanwhile_is_looked_at_where_it_was_served_before(tmp_path: Path) -> None:
+    digest = Digest.of(b"{}")
+    store = tmp_path / "before" / STORE
+    for file, content in (
+        (store / f"blobs/sha256/{digest.hex[:2]}/{digest.hex}/data", "{}"),
+        (store / f"repositories/team/app/_manifests/revisions/sha256/{digest.hex}/link", digest),
+    ):
+        file.parent.mkdir(parents=True)
+        file.write_text(content)
+    check = EarlyCheck({"fra": tmp_path / "after"})
+    check.before_deletion["fra", "team/app", digest] = tmp_path / "before"
+    check.look(READINESS.model_copy(update={"digest": digest}))
+    assert check.early == []
+    check.look(READINESS)
+    assert check.early

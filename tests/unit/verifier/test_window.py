@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from farshore_verifier import window as window_module
 from farshore_verifier.window import (
     MAX_METADATA_CHARACTERS,
     MAX_WAITING,
+    MIN_ROOM,
     MalformedMetadataError,
     Mark,
     Standing,
@@ -18,10 +20,16 @@ from farshore_verifier.window import (
 
 
 class WindowAgainstModel(RuleBasedStateMachine):
-    """Reads a log, decides out of order, commits and crashes: what was committed as decided stays so, nothing else."""
+    """Reads a log, decides out of order, commits and crashes: what was committed as decided stays so, nothing else.
+
+    The window is so small that it is often full.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.limits = pytest.MonkeyPatch()
+        self.limits.setattr(window_module, "MAX_WAITING", 6)
+        self.limits.setattr(window_module, "MIN_ROOM", 3)
         self.window = Window(0)
         self.position = 0
         self.log: list[bool] = []  # of each offset: whether it concerns the lane
@@ -34,9 +42,12 @@ class WindowAgainstModel(RuleBasedStateMachine):
     def log_grows(self, concerns: list[bool]) -> None:
         self.log += concerns
 
+    def teardown(self) -> None:
+        self.limits.undo()
+
     @rule(most=st.integers(1, 80))
     def read(self, most: int) -> None:
-        end = min(len(self.log), self.position + most)
+        end = min(len(self.log), self.position + min(most, self.window.room()))
         for offset in range(self.position, end):
             standing = self.window.standing(offset)
             if offset in self.decided:
@@ -82,6 +93,11 @@ class WindowAgainstModel(RuleBasedStateMachine):
         assert all(offset in self.decided for offset in range(mark.offset) if self.log[offset])
         assert len(mark.metadata) <= MAX_METADATA_CHARACTERS
 
+    @invariant()
+    def it_holds_no_more_than_it_may_and_what_it_holds_can_be_decided(self) -> None:
+        assert self.window.waiting <= window_module.MAX_WAITING
+        assert self.window.room() or self.begun, "full, and nothing of it has been read"
+
 
 TestWindowAgainstModel = WindowAgainstModel.TestCase
 TestWindowAgainstModel.settings = settings(max_examples=50, stateful_step_count=40)
@@ -113,9 +129,22 @@ def test_a_long_outage_fills_the_window_by_number_and_by_size() -> None:
     while sparse.room():
         offset += 2**33
         sparse.wait_for(offset)
-    assert dense.waiting == MAX_WAITING
-    assert 500 < sparse.waiting < MAX_WAITING
+    assert dense.waiting == MAX_WAITING - MIN_ROOM + 1
+    assert 500 < sparse.waiting < MAX_WAITING - MIN_ROOM
     assert len(sparse.mark().metadata) <= MAX_METADATA_CHARACTERS
+
+
+def test_what_a_full_window_left_undecided_is_read_by_the_next_owner_to_the_last_one() -> None:
+    """Though there is no room for more before some of it is decided."""
+    full = Window(0)
+    for offset in range(MAX_WAITING):
+        full.wait_for(offset)
+    assert full.room() == 0
+    restored = Window.restore(full.mark())
+    for offset in range(MAX_WAITING):
+        assert restored.room() == MAX_WAITING - offset
+        restored.wait_for(offset)
+    assert restored.room() == 0
 
 
 def test_an_undecided_arrival_that_retention_deleted_is_reported_and_lets_the_mark_go_on() -> None:
