@@ -1,5 +1,7 @@
 """What administrators do to replicas by hand: such a site stops alone and loudly, and goes on by itself once mended."""
 
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -102,5 +104,36 @@ async def test_updates_by_hand_neither_announce_early_nor_hold_anything_up(watch
         acting["syd"].update()
         acting["sfo"].update()
         await watch.until()
+    assert watch.early == []
+    assert judge_arrivals(await collect(world.bus), world.replicas) == []
+
+
+async def test_a_relationship_deleted_before_its_last_transfer_was_seen_to_end_can_be_resynced(
+    watch: ArrivalWatch,
+) -> None:
+    """sfo rests on a snapshot that ONTAP took for an update by hand, and deletes once the next transfer ends. Of that
+    one, which nothing protects any more, the coalescer knows only that it was sent. It stays at the source.
+    """
+    world, sfo = watch.world, operators(watch.world)["sfo"]
+    sfo.update()
+    world.simulators["sfo"].arm(kind="hold_transfer")
+    await world.announce()
+
+    def under_way() -> bool:
+        status = world.coalescer.status("sfo")
+        return status.get("activity") == "transferring" and str(status["exported"]).startswith("snapmirror.")
+
+    await wait_until(under_way, 60, "a transfer that the coalescer sees")
+    os.kill(world.coalescer.pid, signal.SIGSTOP)
+    try:
+        world.simulators["sfo"].disarm()
+        sfo.delete()  # once the transfer has ended
+    finally:
+        os.kill(world.coalescer.pid, signal.SIGCONT)
+    for _ in range(4):  # more than are kept
+        await world.announce()
+        await watch.until(LEFT_ALONE)
+    sfo.make_again(world.simulators["nyc"])
+    await watch.until()
     assert watch.early == []
     assert judge_arrivals(await collect(world.bus), world.replicas) == []

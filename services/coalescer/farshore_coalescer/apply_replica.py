@@ -45,6 +45,7 @@ def replica_read(state: State, read: ReplicaRead, now: float) -> State:
         "took": took,
         "seen_once": True,
         "target": None,
+        "unseen": None,
         "transfer": None,
     }
     offered = _offered(state, before)
@@ -131,6 +132,7 @@ def _stop(state: State, site: str, retry: RetryClass, reason: str, now: float) -
         site,
         activity=Activity.STOPPED if stuck else Activity.UNKNOWN,
         target=None,
+        unseen=before.target or before.unseen,
         transfer=None,
         failures=failures,
         stuck=stuck,

@@ -16,7 +16,8 @@ state. For one registry volume:
    seen, so that it is younger for certain.
 4. Publish arrivals up to the cover that a reading of the replica proved (proof.py), from the position that Kafka holds.
 5. Delete source snapshots that nothing needs: not the newest, not a base or target of a replica, not the last `keep`.
-   ONTAP itself keeps the source only from deleting the bases of its own relationships, not those of a cascade's end.
+   ONTAP itself keeps the source only from deleting the bases of its own relationships, not those of a cascade's end,
+   nor that of a relationship that somebody deleted: so what was sent last, and its end not seen, is a base too.
    A deletion can take long: it begins when the source has nothing better to do, and nothing waits for its end.
 
 Everything that is not known is read first; a lost answer makes it unknown again. Failures wait by their class: soon
@@ -225,7 +226,7 @@ def _is_needed(state: State, snapshot: Snapshot) -> bool:
     if snapshot is state.source.newest or snapshot is state.newest():
         return True
     for replica in state.replicas:
-        if snapshot.id == replica.exported or snapshot.id.name == replica.target:
+        if snapshot.id == replica.exported or snapshot.id.name in (replica.target, replica.unseen):
             return True
         if not replica.seen_once and (snapshot.cover is None or _may_be_base(state, replica, snapshot.cover)):
             return True

@@ -94,8 +94,8 @@ class Replica(NamedTuple):
     the destination; `proven`: the cover that it proves. `younger_than`: only a snapshot that was begun after this is
     known to be younger than what is exported; -1 where every one of a higher cover is. `vain`: a snapshot
     that was asked for more than once and didn't come, until something else is exported. `target` and `transfer`: the
-    snapshot's name and the transfer's uuid while STARTING or TRANSFERRING; `brought_by`: the transfer that brought
-    `exported`.
+    snapshot's name and the transfer's uuid while STARTING or TRANSFERRING; `unseen`: a target whose transfer's end was
+    not seen, until the relationship can be read again; `brought_by`: the transfer that brought `exported`.
     `look_at`: not before this is anything done. `took`: seconds that its last transfer ran. `idle_since`: when it last
     became idle. `read_at`: when an idle relationship is read again. `failures` in a row, without progress between, all
     of which a person has to mend (`stuck`), or none.
@@ -114,6 +114,7 @@ class Replica(NamedTuple):
     younger_than: float = -1.0
     vain: SnapshotId | None = None
     target: str | None = None
+    unseen: str | None = None
     transfer: str | None = None
     brought_by: str | None = None
     transferring_since: float = 0.0

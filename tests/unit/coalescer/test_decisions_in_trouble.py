@@ -10,6 +10,7 @@ from farshore_coalescer.messages import (
     ReadSource,
     ReplicaFailed,
     ReplicaRead,
+    RunningTransfer,
     SnapshotDeleted,
     SnapshotTaken,
     SourceFailed,
@@ -19,7 +20,7 @@ from farshore_coalescer.messages import (
     TransferStarted,
 )
 from farshore_coalescer.snapshot_names import Log
-from farshore_coalescer.state import Rules
+from farshore_coalescer.state import Rules, Snapshot
 
 
 def test_a_snapshot_that_a_person_named_like_ours_is_never_deleted() -> None:
@@ -35,6 +36,28 @@ def test_snapshots_of_a_former_incarnation_are_deleted_once_nobody_rests_on_them
     resting = Machine("fra", rules=Rules(keep=0)).idle(snapshot(9), source=(former, snapshot(9)))
     resting.see(ReplicaRead("fra", former.id))
     assert not any(isinstance(action, DeleteSnapshot) for action in resting.decide())
+
+
+def test_what_a_replica_was_sent_when_its_relationship_was_deleted_stays_at_the_source() -> None:
+    """The transfer may have ended before: a resync then needs that snapshot, and ONTAP protects it no longer."""
+    machine = Machine("fra", "syd", rules=Rules(keep=0))
+    machine.idle(snapshot(5), source=(snapshot(3), snapshot(5), snapshot(8), snapshot(9)))
+    machine.see(ReplicaRead("fra", snapshot(5).id, running=RunningTransfer("t1", name_of(8))))
+    machine.see(ReplicaRead("syd", snapshot(9).id))
+    for _ in range(2):
+        machine.see(ReplicaFailed("fra", RetryClass.OPERATOR, "there is none"))
+    assert _delete_all(machine) == [snapshot(3)]
+    machine.see(ReplicaRead("fra", snapshot(9).id))
+    assert _delete_all(machine) == [snapshot(5), snapshot(8)]
+
+
+def _delete_all(machine: Machine) -> list[Snapshot]:
+    """Every snapshot that the machine has deleted, one after the other, until it needs all that are left."""
+    deleted = []
+    while found := [action.snapshot for action in machine.decide() if isinstance(action, DeleteSnapshot)]:
+        deleted += found
+        machine.see(SnapshotDeleted(found[0].uuid))
+    return deleted
 
 
 def test_snapshots_that_are_refused_wait_longer_each_time_although_the_source_can_be_read() -> None:
