@@ -25,6 +25,9 @@ from farshore_receiver.waits import Outcome, Waits
 
 log = logging.getLogger(__name__)
 
+WRITTEN = (EVENTS, DEADLETTER)
+"""The topics that a receiver writes to: it needs no rights to others."""
+
 _LOOK_SECONDS = 2.0
 _RECONNECT_SECONDS = 0.5
 _CLOSE_SECONDS = 3.0

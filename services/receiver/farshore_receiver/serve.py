@@ -4,12 +4,13 @@ import gc
 import logging
 from collections.abc import Callable, Mapping
 
+from farshore.bus.startup import wait_for_topics
 from farshore.service import Service, serve_http
 from farshore.telemetry import event, exporting
 from farshore.together import together
 from farshore.topology import Registry, Topology
 from farshore.topology.watch import TopologyWatch
-from farshore_receiver.accept import Acceptor
+from farshore_receiver.accept import WRITTEN, Acceptor
 from farshore_receiver.app import ReceiverApp
 from farshore_receiver.connection import ConnectionLimits, GuardedConnection
 from farshore_receiver.open_files import room_for_connections
@@ -41,7 +42,14 @@ async def receive(service: Service, settings: ReceiverSettings, report: Callable
         metrics=None,
         connection=GuardedConnection.limited_by(limits),
     )
-    await together(serving, beside=[acceptor.keep_connected(report), _follow(watch)])
+    await together(serving, beside=[_write(service, acceptor, report), _follow(watch)])
+
+
+async def _write(service: Service, acceptor: Acceptor, report: Callable[[bool], None]) -> None:
+    """Have a connection to Kafka, once the topics are there: a producer that asks for one that isn't there has a broker
+    make it as it makes any topic, where `auto.create.topics.enable` is on (Kafka's default)."""
+    if await wait_for_topics(service.bus, service.stopping, WRITTEN):
+        await acceptor.keep_connected(report)
 
 
 def _tokens(registries: Mapping[str, Registry]) -> Tokens:

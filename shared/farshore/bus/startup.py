@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from farshore.bus.clients import Bus
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.bus.refusals import KafkaRefusedError
-from farshore.bus.topics import create_missing_topics
+from farshore.bus.topics import ALL_TOPICS, Topic, create_missing_topics
 from farshore.errors import FarshoreError
 from farshore.telemetry import event
 
@@ -15,12 +16,12 @@ log = logging.getLogger(__name__)
 PAUSE_SECONDS = 1.0
 
 
-async def wait_for_topics(bus: Bus, stopping: asyncio.Event) -> bool:
-    """Wait until Kafka answers and farshore's topics are there; False when `stopping` is set before.
+async def wait_for_topics(bus: Bus, stopping: asyncio.Event, topics: Sequence[Topic] = ALL_TOPICS) -> bool:
+    """Wait until Kafka answers and has `topics`, made where they were missing; False when `stopping` is set before.
 
     Raises KafkaRefusedError where Kafka answers and refuses, unless it once let this process in.
     """
-    attempts = asyncio.create_task(_until_there(bus))
+    attempts = asyncio.create_task(_until_there(bus, topics))
     stopped = asyncio.create_task(stopping.wait())
     try:
         # An attempt can hang for as long as a request's time-out; stopping must not.
@@ -35,18 +36,21 @@ async def wait_for_topics(bus: Bus, stopping: asyncio.Event) -> bool:
         await asyncio.wait({attempts, stopped})
 
 
-async def _until_there(bus: Bus) -> None:
-    said = False
+async def _until_there(bus: Bus, topics: Sequence[Topic]) -> None:
+    said: str | None = None
     while True:
         try:
-            await create_missing_topics(bus)
+            await create_missing_topics(bus, topics)
         except (FarshoreError, *KAFKA_FAILURES) as error:
             refusal = error if isinstance(error, KafkaRefusedError) else await bus.refusal()
             if refusal is not None and not bus.access.let_in:
                 raise refusal from None
-            if not said:
-                event(log, logging.WARNING, "waiting for Kafka", at=bus.bootstrap_servers, reason=str(refusal or error))
-                said = True
+            reason = str(refusal or error)
+            # how Kafka is away changes all the time, and is said once
+            news = reason if isinstance(refusal or error, FarshoreError) else "away"
+            if news != said:
+                event(log, logging.WARNING, "waiting for Kafka", at=bus.bootstrap_servers, reason=reason)
+                said = news
             await asyncio.sleep(PAUSE_SECONDS)
         else:
             bus.access.let_in = True

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -12,6 +12,7 @@ from farshore.errors import FarshoreError, RetryClass
 
 DAY_MS = 86_400_000
 _TOPIC_ALREADY_EXISTS = 36
+_HINT = "let farshore create it, or create it with the settings that docs/operations.md names"
 _KNOWN_WITHIN_SECONDS = 20.0
 _ASK_AGAIN_SECONDS = 0.05
 _MOST_REPLICAS = 32_767  # Kafka protocol, CreateTopics: 16 bits
@@ -45,8 +46,8 @@ def possible_replication(brokers: int) -> int:
     return brokers
 
 
-async def create_missing_topics(bus: Bus) -> list[str]:
-    """Create those of farshore's topics that aren't there, each kept by `bus.replication` brokers; returns their names.
+async def create_missing_topics(bus: Bus, topics: Sequence[Topic] = ALL_TOPICS) -> list[str]:
+    """Create those of `topics` that aren't there, each kept by `bus.replication` brokers; returns their names.
 
     With three or more replicas a record is acknowledged once two have it. A broker hears of a topic some time after it
     was made: this returns once one knows all.
@@ -57,14 +58,18 @@ async def create_missing_topics(bus: Bus) -> list[str]:
     try:
         await admin.start()
         present = set(await admin.list_topics())
-        missing = [topic for topic in ALL_TOPICS if topic.name not in present]
+        missing = [topic for topic in topics if topic.name not in present]
         if not missing:
             return []
         answer = await admin.create_topics([_new_topic(topic, bus.replication) for topic in missing])
-        for name, code, *rest in answer.topic_errors:
-            if code not in (0, _TOPIC_ALREADY_EXISTS):
-                reason = (rest[0] if rest else None) or f"Kafka error {code}"
-                raise FarshoreError("create topic", name, reason, retry=RetryClass.OPERATOR)
+        refused = {
+            name: (rest[0] if rest else None) or f"Kafka error {code}"
+            for name, code, *rest in answer.topic_errors
+            if code not in (0, _TOPIC_ALREADY_EXISTS)
+        }
+        if refused:
+            reason = "; ".join(sorted(set(refused.values())))
+            raise FarshoreError("create topic", ", ".join(refused), reason, retry=RetryClass.OPERATOR, hint=_HINT)
         made = [topic.name for topic in missing]
         await _until_known(admin, made)
         return made

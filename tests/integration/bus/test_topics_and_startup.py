@@ -15,7 +15,7 @@ from farshore.bus.clients import Bus
 from farshore.bus.committed import committed_positions
 from farshore.bus.incarnation import topic_incarnation
 from farshore.bus.startup import wait_for_topics
-from farshore.bus.topics import ALL_TOPICS, EVENTS, READINESS, create_missing_topics
+from farshore.bus.topics import ALL_TOPICS, DEADLETTER, EVENTS, READINESS, Topic, create_missing_topics
 from farshore.errors import FarshoreError, RetryClass
 from farshore.service import Service, Settings
 from farshore.settings import settings_from_environment
@@ -43,19 +43,26 @@ async def empty(broker: Broker) -> AsyncIterator[str]:
         await delete_topic(broker.bootstrap, name)
 
 
-async def partitions_of(bootstrap: str) -> dict[str, int]:
+async def partitions_of(bootstrap: str, *topics: Topic) -> dict[str, int]:
     async with admin_of(bootstrap) as admin:
-        described = await admin.describe_topics([topic.name for topic in ALL_TOPICS])
+        described = await admin.describe_topics([topic.name for topic in topics])
     return {entry["topic"]: len(entry["partitions"]) for entry in described}
 
 
 async def test_missing_topics_are_made_with_their_partitions_and_only_once(empty: str) -> None:
     names = {topic.name for topic in ALL_TOPICS}
     assert set(await create_missing_topics(Bus(empty))) == names
-    assert await partitions_of(empty) == {topic.name: topic.partitions for topic in ALL_TOPICS}
+    assert await partitions_of(empty, *ALL_TOPICS) == {topic.name: topic.partitions for topic in ALL_TOPICS}
     assert await create_missing_topics(Bus(empty)) == []
     await delete_topic(empty, READINESS.name)
     assert await create_missing_topics(Bus(empty)) == [READINESS.name]
+
+
+async def test_who_needs_some_topics_makes_only_those(empty: str) -> None:
+    assert await wait_for_topics(Bus(empty), asyncio.Event(), [EVENTS])
+    assert await partitions_of(empty, EVENTS) == {EVENTS.name: EVENTS.partitions}
+    async with admin_of(empty) as admin:
+        assert not {topic.name for topic in ALL_TOPICS if topic != EVENTS} & set(await admin.list_topics())
 
 
 async def test_topics_have_the_settings_that_the_design_names(empty: str) -> None:
@@ -86,14 +93,14 @@ async def test_services_that_start_at_the_same_time_dont_disturb_one_another(emp
     assert set().union(*made) == {topic.name for topic in ALL_TOPICS}
 
 
-async def test_a_refusal_is_reported_with_the_topic_and_kafkas_reason(empty: str) -> None:
-    with pytest.raises(FarshoreError, match=r"create topic farshore\.\w+: .*[Rr]eplication") as caught:
+async def test_a_refusal_is_reported_with_the_topics_and_kafkas_reason(empty: str) -> None:
+    with pytest.raises(FarshoreError, match=rf"create topic {EVENTS.name}, .*: .*replication") as caught:
         await create_missing_topics(Bus(empty, replication=3))
     assert caught.value.retry is RetryClass.OPERATOR
 
 
-async def test_services_ask_for_the_replication_that_is_set(
-    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_services_ask_for_the_replication_that_is_set_and_name_the_topics_that_they_wait_for(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("FARSHORE_TOPOLOGY", str(tmp_path))
     monkeypatch.setenv("FARSHORE_KAFKA_BOOTSTRAP_SERVERS", empty)
@@ -102,10 +109,15 @@ async def test_services_ask_for_the_replication_that_is_set(
     bus = Service("farshore-tested", settings_from_environment(Settings), nothing).bus
     assert bus.replication == 3
     assert Bus(empty).replication == -1
-    waiting = asyncio.create_task(wait_for_topics(bus, asyncio.Event()))
-    done, _ = await asyncio.wait({waiting}, timeout=1)  # one broker can't have three replicas
-    waiting.cancel()
-    assert not done
+    stopping = asyncio.Event()
+    # one broker can't have three replicas
+    waiting = asyncio.create_task(wait_for_topics(bus, stopping, [EVENTS, DEADLETTER]))
+    await wait_until(lambda: caplog.records, 20, "a word on what is waited for")
+    stopping.set()
+    assert not await waiting
+    reason = vars(caplog.records[0])["farshore_fields"]["reason"]
+    assert reason.startswith(f"create topic {EVENTS.name}, {DEADLETTER.name}: ")
+    assert "replication" in reason.lower()
 
 
 async def test_positions_are_read_although_a_broker_hangs(empty: str, silent_server: str) -> None:

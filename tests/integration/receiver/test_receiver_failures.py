@@ -9,12 +9,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from kafka_log import admin_of
 from notifications import envelope, push
 from receiver_process import ReceiverProcess, post, records_of
 from waiting import wait_until
 
 from farshore.bus.clients import Bus
-from farshore.bus.topics import EVENTS, create_missing_topics
+from farshore.bus.topics import DEADLETTER, EVENTS, create_missing_topics
 from farshore.records.events import Event
 from farshore_cli.tools.kafka import Broker
 
@@ -111,8 +112,9 @@ async def test_while_kafka_is_away_the_answer_is_503_and_then_everything_arrives
         broker.kill()
 
 
-async def test_it_starts_without_kafka_and_answers_503_until_it_is_there(tmp_path: Path, unique: str) -> None:
-    broker = Broker(tmp_path / "data", tmp_path / "kafka.log")
+async def test_it_starts_before_kafka_and_before_all_other_services(tmp_path: Path, unique: str) -> None:
+    """Topics that are missing it makes itself: a broker would make them with one partition and the sender's clock."""
+    broker = Broker(tmp_path / "data", tmp_path / "kafka.log", overrides={"auto.create.topics.enable": "true"})
     receiver = ReceiverProcess(tmp_path / "receiver", broker.bootstrap, {unique: ""})
     try:
         receiver.launch()
@@ -123,9 +125,14 @@ async def test_it_starts_without_kafka_and_answers_503_until_it_is_there(tmp_pat
         broker.prepare()
         broker.launch()
         await asyncio.to_thread(broker.wait_until_ready)
-        await create_missing_topics(Bus(broker.bootstrap))
         await wait_until(receiver.answers, 30, "the receiver to be ready")
         await deliver(receiver, unique, envelope(push()))
+        async with admin_of(broker.bootstrap) as admin:
+            made = {name for name in await admin.list_topics() if name.startswith("farshore.")}
+            described = await admin.describe_topics([EVENTS.name, DEADLETTER.name])
+        assert made == {EVENTS.name, DEADLETTER.name}
+        partitions = {entry["topic"]: len(entry["partitions"]) for entry in described}
+        assert partitions == {topic.name: topic.partitions for topic in (EVENTS, DEADLETTER)}
     finally:
         receiver.kill()
         broker.kill()
