@@ -41,7 +41,9 @@ def others(images: Images, elsewhere: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("target", TARGETS)
 def test_two_builds_are_the_same(images: Images, others: Images, target: str) -> None:
     first, again = images.build(target), others.build(target)
-    # what buildah notes beside these in Docker's format is by chance: a container's id and the ids of images between
+    # first what is seen where they differ
     assert again["RootFS"]["Layers"] == first["RootFS"]["Layers"]
     assert again["Config"] == first["Config"]
     assert [step["created_by"] for step in again["History"]] == [step["created_by"] for step in first["History"]]
+    # in Docker's format buildah notes a container's id and those of images between, which are by chance
+    assert others.digest(target) == images.digest(target)

@@ -103,6 +103,15 @@ class Images:
         (told,) = json.loads(_ran(self.podman("image", "inspect", name)))
         return dict(told)
 
+    def digest(self, target: str) -> str:
+        """The digest of the image as a registry would have it in OCI's format, its layers not compressed."""
+        self.build(target)
+        folder, file = self.store / f"pushed-{target}", self.store / f"digest-{target}"
+        options = ("--format=oci", "--disable-compression", f"--digestfile={file}")
+        self._buildah("push", *options, _name(target), f"oci:{folder}")
+        shutil.rmtree(folder)
+        return file.read_text().strip()
+
     def run(self, target: str, *arguments: str, options: Sequence[str] = ()) -> Answer:
         """Run a container to its end."""
         self.build(target)

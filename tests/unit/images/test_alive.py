@@ -30,20 +30,23 @@ def port() -> Iterator[int]:
     server.server_close()
 
 
-def check(path: str, environ: dict[str, str]) -> tuple[int, str]:
-    command = (sys.executable, "-IS", str(ROOT / "images" / "alive.py"), "FARSHORE_LISTEN", path)
+PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+
+
+def check(path: str, environ: dict[str, str], where: str = "FARSHORE_LISTEN") -> tuple[int, str]:
+    command = (sys.executable, "-IS", str(ROOT / "images" / "alive.py"), where, path)
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stderr.strip()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", ""])
 def test_a_process_that_answers_is_alive(port: int, host: str) -> None:
-    environ = {
-        "FARSHORE_LISTEN": f"{host}:{port}",
-        "HTTP_PROXY": "http://127.0.0.1:9",
-        "http_proxy": "http://127.0.0.1:9",
-    }
-    assert check("/livez", environ) == (0, "")
+    assert check("/livez", {"FARSHORE_LISTEN": f"{host}:{port}", **PROXY}) == (0, "")
+
+
+def test_the_address_may_be_given_itself(port: int) -> None:
+    assert check("/livez", PROXY, f"127.0.0.1:{port}") == (0, "")
+    assert check("/other", PROXY, f"127.0.0.1:{port}") == (1, f"127.0.0.1:{port}: /other is answered with 503")
 
 
 def test_a_refusal_is_no_life(port: int) -> None:

@@ -96,6 +96,19 @@ def test_the_order_of_the_start_is_by_health() -> None:
                     assert (condition, other) == ("service_started", "jaeger")
 
 
+def test_no_health_check_goes_through_a_proxy() -> None:
+    """`alive.py` asks directly (test_alive.py); busybox' wget heeds http_proxy, unless it is told not to."""
+    asking = [
+        service["healthcheck"]["test"] for service in SERVICES.values() if "test" in service.get("healthcheck", {})
+    ]
+    assert {test[1] for test in asking} == {"python3", "wget", "/opt/kafka/bin/kafka-topics.sh"}
+    for test in asking:
+        if test[1] == "python3":
+            assert test[2:4] == ["-IS", "/opt/alive.py"]
+        if test[1] == "wget":
+            assert test[2:4] == ["-Y", "off"]
+
+
 def test_volumes_have_names_and_files_are_there() -> None:
     used = set()
     for service in SERVICES.values():
