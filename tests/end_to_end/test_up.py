@@ -140,6 +140,23 @@ async def test_a_part_that_is_killed_comes_back_and_work_goes_on(
     await arrives(stack, await push(stack, tools, tmp_path, f"team/after-{part}"))
 
 
+def replace(file: Path, text: str) -> None:
+    """So that nobody sees half of it."""
+    draft = file.with_name("draft")
+    draft.write_text(text)
+    draft.replace(file)
+
+
+async def test_a_topology_that_is_refused_is_told_with_its_reason(stack: LocalStack) -> None:
+    file = stack.state_dir / "topology.yaml"
+    text = await asyncio.to_thread(file.read_text)
+    replace(file, f"{text}surprise: 1\n")
+    line = text.count("\n") + 1
+    await wait_until(lambda: f"{file}:{line}: unknown key surprise" in stack.output, 60, "up to say why")
+    replace(file, text)
+    await wait_until(lambda: "the topology can be used again" in stack.output, 60, "up to say that it is right again")
+
+
 async def writers_at(stack: LocalStack, site: str) -> list[list[int]]:
     """The processes that the site's cluster holds still for the moment of a snapshot."""
     url = stack.endpoints["sites"][site]["ontap"]["url"]

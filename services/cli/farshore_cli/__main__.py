@@ -1,6 +1,5 @@
 """The `farshore` command."""
 
-import logging
 import sys
 import typing
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import typer
 from farshore.errors import ConfigurationError, FarshoreError
 from farshore_cli import exit_codes
 from farshore_cli.tools.find import MissingToolError
+from farshore_cli.warn import warn_by
 
 COMMANDS = (
     "up",
@@ -75,8 +75,7 @@ def _named_by(words: Sequence[str]) -> Sequence[str]:
 
 def main() -> typing.NoReturn:
     """Exit codes: see farshore_cli.exit_codes."""
-    # it logs each failed connection of an outage; the commands say what couldn't be reached
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    warn_by(lambda text: print(f"farshore: {text}", file=sys.stderr))
     try:
         app_for(sys.argv[1:])()
     except MissingToolError as error:

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, with secrets blanked out.
+"""Structured logs: one JSON object a line on standard error, with secrets blanked out; of a command, a line for people.
 
 Write `event(log, logging.INFO, "transfer finished", relationship="main.fra", bytes=4096)`.
 """
@@ -42,6 +42,20 @@ class _JsonLines(logging.Formatter):
         if record.exc_info:
             line["error"] = redact(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
+
+
+class PlainLines(logging.Formatter):
+    """The same for people: what, why, and in brackets where."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        fields = redact_value(getattr(record, _FIELDS, {}))
+        reason = fields.pop("reason", None)
+        told = redact(record.message) + (f": {reason}" if reason else "")
+        named = ", ".join(f"{name} {value}" for name, value in fields.items())
+        return f"{told} ({named})" if named else told
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        return redact(super().formatException(ei))
 
 
 def configure_logs(service: str, level: str = "info") -> None:

@@ -20,6 +20,7 @@ from farshore_cli.stack.lock import locked
 from farshore_cli.stack.open import find_programs, open_stack, prepare_folder
 from farshore_cli.stack.parts import all_part_names
 from farshore_cli.tools.find import find_tools
+from farshore_cli.warn import warn_by
 
 _OWN_STATE_DIR = Path("build/demo/state")
 
@@ -50,6 +51,7 @@ def demo(
         with locked(layout.lock_file):
             _empty(layout, ours=state_dir is None)
             screen = PartsScreen(console, all_part_names(), began)
+            warn_by(screen.say)
             stack = open_stack(layout, programs, port_base, screen.show)
             interruption.again = stack.hurry
 

@@ -13,6 +13,7 @@ from farshore_cli.stack.lock import locked
 from farshore_cli.stack.open import find_programs, open_stack, prepare_folder
 from farshore_cli.stack.parts import all_part_names
 from farshore_cli.stack.stack import Stack
+from farshore_cli.warn import warn_by
 
 
 def up(
@@ -35,6 +36,7 @@ def up(
             locked(layout.lock_file),
             PartsScreen(Console(), all_part_names(instances, own_kafka=kafka is None)) as screen,
         ):
+            warn_by(screen.say)
             stack = open_stack(layout, programs, port_base, screen.show, instances, kafka)
             interruption.again = stack.hurry
             try:
