@@ -229,15 +229,12 @@ async def read_topic(bootstrap: str, registry: str, layers: int) -> list[tuple[f
     found = []
     partition = TopicPartition(EVENTS.name, partition_of(registry.encode(), range(EVENTS.partitions)))
     async with RangeReader(Bus(bootstrap, "record-pattern"), partition) as reader:
-        place, last = await reader.oldest(), await reader.stable_end()
-        while place < last:
-            place, records = await reader.chunk(place, last)
-            for record in records:
-                with contextlib.suppress(MalformedRecordError):  # fences stand there too
-                    event = Event.from_json(record.value or b"", EVENTS.name)
-                    if event.registry == registry:
-                        brought = layers if event.kind is EventKind.MANIFEST_PUSHED else 0
-                        found.append((event.accepted_at.timestamp(), (event.size or 0) + brought))
+        async for record in reader.records(await reader.oldest(), await reader.stable_end()):
+            with contextlib.suppress(MalformedRecordError):  # fences stand there too
+                event = Event.from_json(record.value or b"", EVENTS.name)
+                if event.registry == registry:
+                    brought = layers if event.kind is EventKind.MANIFEST_PUSHED else 0
+                    found.append((event.accepted_at.timestamp(), (event.size or 0) + brought))
     return sorted(found)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from aiokafka import ConsumerRecord, TopicPartition
 
 from farshore.bus.clients import Bus
+from farshore.bus.committed import offsets_in
 from farshore.bus.exactly_once import ExactlyOnceStep, FencedError
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.bus.range_reader import RangeReader
@@ -160,10 +161,10 @@ class Lane:
             for volume in self.volumes.values()
             for entry in volume.registry.relationships.values()
         }
-        for group, committed in (await step.positions(groups, self.partition)).items():
-            volume, site = groups[group]
-            same_log = committed is not None and committed.metadata in ("", self._events.incarnation)
-            volume.observe(PositionRead(site, committed.offset if committed is not None and same_log else oldest))
+        committed = await step.positions(groups, self.partition)
+        positions = offsets_in(self._events.incarnation, committed)
+        for group, (volume, site) in groups.items():
+            volume.observe(PositionRead(site, positions.get(group, oldest)))
 
 
 def _leaves_volume(record: ConsumerRecord[bytes, bytes]) -> bool:

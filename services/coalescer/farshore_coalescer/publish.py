@@ -119,12 +119,10 @@ class Publisher:
         if kept is not None and kept[0] == position:
             return kept[1]
         recent = Recent()
-        place = max(position - WINDOW, await self._reader.oldest())
-        while place < position:
-            place, chunk = await self._reader.chunk(place, position)
-            for record in chunk:
-                if record.key == relationship.registry.encode():
-                    recent.is_repeated(record.offset, dict(record.headers).get("ce_id", b""))
+        start = max(position - WINDOW, await self._reader.oldest())
+        async for record in self._reader.records(start, position):
+            if record.key == relationship.registry.encode():
+                recent.is_repeated(record.offset, dict(record.headers).get("ce_id", b""))
         self._recent[relationship.name] = (position, recent)
         return recent
 

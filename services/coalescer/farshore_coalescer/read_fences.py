@@ -51,9 +51,9 @@ class FenceReader:
         async with self._turn:
             end = await self._reader.stable_end()
             place = max(start, await self._reader.oldest()) if start < end else end
-            changes: list[Change] = []
-            while place < end:
-                place, records = await self._reader.chunk(place, end)
-                mine = (change_of(record) for record in records if record.key == key)
-                changes += [change for change in mine if change is not None]
+            changes = [
+                change
+                async for record in self._reader.records(place, end)
+                if record.key == key and (change := change_of(record)) is not None
+            ]
             return LogRead(start, end, tuple(changes))

@@ -115,15 +115,12 @@ class EverywhereLane:
         rebuild: Rebuild[ConsumerRecord[bytes, bytes]] = Rebuild(table, committed)
         end = await end_of_log(self._bus, self._partition)
         async with RangeReader(self._bus, self._partition) as reader:
-            reached = await reader.oldest()
-            while reached < end:
-                reached, records = await reader.chunk(reached, end)
-                for record in records:
-                    sighting = Sighting.from_record(record.key, record.headers)
-                    if sighting is None or (images is not None and (sighting.registry, sighting.image) not in images):
-                        continue
-                    if not table.completes(sighting) or _is_sound(record, sighting):
-                        rebuild.add(record.offset, sighting, record, _all_sites(record, sighting))
+            async for record in reader.records(await reader.oldest(), end):
+                sighting = Sighting.from_record(record.key, record.headers)
+                if sighting is None or (images is not None and (sighting.registry, sighting.image) not in images):
+                    continue
+                if not table.completes(sighting) or _is_sound(record, sighting):
+                    rebuild.add(record.offset, sighting, record, _all_sites(record, sighting))
         return rebuild.unannounced()
 
     def _is_look_up_due(self) -> bool:

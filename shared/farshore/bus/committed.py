@@ -51,6 +51,18 @@ async def committed_positions(bus: Bus, groups: Iterable[str], partition: TopicP
     return (await find_positions(bus, groups, partition)).positions
 
 
+def offsets_in(incarnation: str, positions: Positions) -> dict[str, int]:
+    """How far relationships' groups came in this incarnation of `farshore.events`; who has not begun is left out.
+
+    The coalescer commits the incarnation beside the offset; a position without text was set by a tool of Kafka's.
+    """
+    return {
+        group: position.offset
+        for group, position in positions.items()
+        if position is not None and position.metadata in ("", incarnation)
+    }
+
+
 async def find_positions(
     bus: Bus, groups: Iterable[str], partition: TopicPartition, transactional_id: str | None = None
 ) -> Found:

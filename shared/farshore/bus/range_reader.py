@@ -1,6 +1,7 @@
 """Reads a range of a partition in bounded chunks: what a backlog costs is one chunk, however long it is."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
@@ -64,6 +65,13 @@ class RangeReader:
         """The offset after the last record that can be read: read committed, an open transaction holds it back."""
         offsets = await self._started().end_offsets([self._partition])
         return int(offsets[self._partition])
+
+    async def records(self, start: int, end: int) -> AsyncIterator[ConsumerRecord[bytes, bytes]]:
+        """Each record of [start, end), of which no more than a chunk is in memory; `end` and errors as in `chunk`."""
+        while start < end:
+            start, chunk = await self.chunk(start, end)
+            for record in chunk:
+                yield record
 
     async def chunk(
         self, start: int, end: int, *, most: int = 2000, silence_seconds: float = 30.0

@@ -163,6 +163,23 @@ async def test_large_records_come_in_chunks_of_bounded_size(
     assert max(sizes) <= 2 * 1024 * 1024 + 800_000
 
 
+async def test_the_records_of_a_range_come_one_by_one(bus: Bus, place: TopicPartition, reader: RangeReader) -> None:
+    await write(bus, place.topic, (b"%d" % number for number in range(5000)))  # more than a chunk
+    found = [(record.offset, record.value) async for record in reader.records(10, 4990)]
+    assert found == numbered(10, 4990)
+    assert [record async for record in reader.records(7, 7)] == []
+
+
+async def test_who_stops_amid_a_range_can_read_on_elsewhere(
+    bus: Bus, place: TopicPartition, reader: RangeReader
+) -> None:
+    await write(bus, place.topic, (b"%d" % number for number in range(50)))
+    async for record in reader.records(0, 50):
+        if record.offset == 3:
+            break
+    assert [(record.offset, record.value) async for record in reader.records(2, 6)] == numbered(2, 6)
+
+
 async def test_a_reader_that_isnt_entered_is_a_mistake(bus: Bus) -> None:
     with pytest.raises(RuntimeError):
         await RangeReader(bus, TopicPartition("x", 0)).chunk(0, 1)

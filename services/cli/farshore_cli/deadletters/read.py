@@ -17,7 +17,6 @@ from farshore_cli.deadletters.entry import Entry, read_entry
 from farshore_cli.deadletters.marks import Marks
 
 PARTITION = TopicPartition(DEADLETTER.name, 0)
-_CHUNK = 500
 _REQUEST_MS = 10_000
 
 
@@ -70,14 +69,12 @@ class DeadLetterReader:
     async def _records(
         self, start: int | None = None, end: int | None = None
     ) -> AsyncIterator[tuple[int, Entry | Redriven]]:
-        reached = max(self.oldest, start or 0)
+        first = max(self.oldest, start or 0)
         last = self.end if end is None else min(end, self.end)
-        while reached < last:
-            reached, records = await self._log.chunk(reached, last, most=_CHUNK)
-            for record in records:
-                at = datetime.fromtimestamp(max(0, record.timestamp) / 1000, UTC)
-                where = f"{record.topic}/{record.partition}@{record.offset}"
-                yield record.offset, read_entry(record.offset, record.key, record.headers, record.value, at, where)
+        async for record in self._log.records(first, last):
+            at = datetime.fromtimestamp(max(0, record.timestamp) / 1000, UTC)
+            where = f"{record.topic}/{record.partition}@{record.offset}"
+            yield record.offset, read_entry(record.offset, record.key, record.headers, record.value, at, where)
 
 
 @contextlib.asynccontextmanager

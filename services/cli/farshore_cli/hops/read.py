@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from aiokafka import TopicPartition
 
 from farshore.bus.clients import Bus
-from farshore.bus.committed import committed_positions
+from farshore.bus.committed import committed_positions, offsets_in
 from farshore.bus.incarnation import topic_incarnation
 from farshore.bus.partition_of import partition_of
 from farshore.bus.range_reader import RangeLostError, RangeReader
 from farshore.bus.topics import EVENTS, TRANSFERS
-from farshore.records.about_registry import ABOUT_REGISTRY_TYPES
+from farshore.records.about_registry import is_about_registry
 from farshore.records.cloudevent import MalformedRecordError
 from farshore.records.transfers import TransferRecord
 from farshore.topology import Relationship
@@ -40,14 +40,14 @@ async def read_lags(bus: Bus, relationships: Iterable[Relationship]) -> dict[str
     found: dict[str, Lag] = {}
     for number, some in by_partition.items():
         partition = TopicPartition(EVENTS.name, number)
-        positions = await committed_positions(bus, [one.consumer_group for one in some], partition)
+        committed = await committed_positions(bus, [one.consumer_group for one in some], partition)
+        positions = offsets_in(incarnation, committed)
         async with RangeReader(bus, partition) as log:
             end = await log.stable_end()
             for one in some:
-                committed = positions[one.consumer_group]
-                if committed is not None and committed.metadata in ("", incarnation):
-                    events = max(0, end - committed.offset)
-                    found[one.name] = Lag(events, await _age(log, one.registry, committed.offset, end))
+                position = positions.get(one.consumer_group)
+                if position is not None:
+                    found[one.name] = Lag(max(0, end - position), await _age(log, one.registry, position, end))
     return found
 
 
@@ -66,15 +66,13 @@ async def read_traffic(bus: Bus, seconds: float) -> dict[str, Traffic]:
 async def _age(log: RangeReader, registry: str, start: int, end: int) -> float | None:
     """How long ago the registry's oldest event of [start, end) was written, by Kafka's clock; 0 where there is none."""
     seen = 0
-    while start < end:
-        try:
-            start, records = await log.chunk(start, end, most=500)
-        except RangeLostError:
-            return None
-        for record in records:
-            if record.key == registry.encode() and dict(record.headers).get("ce_type") not in ABOUT_REGISTRY_TYPES:
+    try:
+        async for record in log.records(start, end):
+            if record.key == registry.encode() and not is_about_registry(record.headers):
                 return max(0.001, time.time() - float(record.timestamp) / 1000)
-        seen += len(records)
-        if seen >= _MOST_RECORDS:
-            return None
+            seen += 1
+            if seen >= _MOST_RECORDS:
+                return None
+    except RangeLostError:
+        return None
     return 0.0

@@ -8,7 +8,7 @@ from typing import Any, Self
 from aiokafka import TopicPartition
 
 from farshore.bus.clients import Bus
-from farshore.bus.committed import committed_positions
+from farshore.bus.committed import committed_positions, offsets_in
 from farshore.bus.incarnation import topic_incarnation
 from farshore.bus.partition_of import partition_of
 from farshore.bus.range_reader import RangeReader
@@ -80,11 +80,7 @@ class ImageReader:
             self._take_arrival(record)
         groups = {one.consumer_group: one.site for one in relationships}
         found = await committed_positions(self._bus, list(groups), self._logs[EVENTS.name][0])
-        positions = {
-            groups[group]: position.offset
-            for group, position in found.items()
-            if position is not None and position.metadata in ("", self._incarnation)
-        }
+        positions = {groups[group]: offset for group, offset in offsets_in(self._incarnation, found).items()}
         wanted = {way.transfer for known in self._known for way in known.arrived.values() if way.transfer}
         for known in self._known:
             known.positions = positions
@@ -96,7 +92,7 @@ class ImageReader:
             TRANSFERS.name, partition_of(relationship.name.encode(), list(range(TRANSFERS.partitions)))
         )
         async with RangeReader(self._bus, place) as log:
-            async for record in _range(log, await log.oldest()):
+            async for record in log.records(await log.oldest(), await log.stable_end()):
                 if record.key != relationship.name.encode():
                     continue
                 try:
@@ -111,7 +107,7 @@ class ImageReader:
         _, log = self._logs[topic.name]
         start = max(self._positions.get(topic.name, 0), await log.oldest())
         end = await log.stable_end()
-        async for record in _range(log, start, end):
+        async for record in log.records(start, end):
             yield record
         self._positions[topic.name] = max(start, end)
 
@@ -152,11 +148,3 @@ class ImageReader:
             announced = known.announced
             if announced is not None and arrival.generation.offset == announced.offset:
                 known.arrived[arrival.site] = arrival.passage
-
-
-async def _range(log: RangeReader, start: int, end: int | None = None) -> AsyncIterator[_Record]:
-    end = await log.stable_end() if end is None else end
-    while start < end:
-        start, records = await log.chunk(start, end)
-        for record in records:
-            yield record

@@ -50,12 +50,10 @@ class MoveLog:
             raise RuntimeError("the log is not entered")
         end = await self._reader.stable_end()
         oldest = await self._reader.oldest()
-        self._next = max(self._next, oldest)
-        while self._next < end:
-            self._next, records = await self._reader.chunk(self._next, end)
-            for record in records:
-                if record.key == self._registry.encode():
-                    self._take(record.offset, dict(record.headers).get("ce_type"), record.value or b"")
+        async for record in self._reader.records(max(self._next, oldest), end):
+            self._next = record.offset + 1
+            if record.key == self._registry.encode():
+                self._take(record.offset, dict(record.headers).get("ce_type"), record.value or b"")
         marks = tuple(mark for mark in self._marks if mark.offset >= oldest)
         return LogSeen(
             self._incarnation, self.partition.partition, end, self._last_event, marks, fences if fences else ()
@@ -76,15 +74,12 @@ class MoveLog:
             raise RuntimeError("the log is not entered")
         found: list[Event] = []
         oldest = await self._reader.oldest()
-        place = max(start, oldest)
-        while place < end:
-            place, records = await self._reader.chunk(place, end)
-            for record in records:
-                if record.key == self._registry.encode() and not is_about_registry(record.headers):
-                    try:
-                        found.append(Event.from_json(record.value or b"", f"{EVENTS.name}@{record.offset}"))
-                    except MalformedRecordError:
-                        continue  # the coalescer and the verifier pass it by as well
+        async for record in self._reader.records(max(start, oldest), end):
+            if record.key == self._registry.encode() and not is_about_registry(record.headers):
+                try:
+                    found.append(Event.from_json(record.value or b"", f"{EVENTS.name}@{record.offset}"))
+                except MalformedRecordError:
+                    continue  # the coalescer and the verifier pass it by as well
         return found, start >= oldest
 
     async def write(self, events: list[Event]) -> None:

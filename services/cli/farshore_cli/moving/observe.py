@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from farshore.bus.clients import Bus
-from farshore.bus.committed import committed_positions
+from farshore.bus.committed import committed_positions, offsets_in
 from farshore.ontap import OntapCluster, OntapError
 from farshore.records.readiness import GIVEN_UP
 from farshore.topology import Place, Topology
@@ -150,11 +150,7 @@ class Observer:
     async def _positions(self, topology: Topology, registry: str, incarnation: str) -> dict[str, int]:
         groups = {one.consumer_group: one.name for one in topology.relationships(registry)}
         found = await committed_positions(self.bus, list(groups), self.log.partition)
-        return {
-            groups[group]: position.offset
-            for group, position in found.items()
-            if position is not None and position.metadata in ("", incarnation)
-        }
+        return {groups[group]: offset for group, offset in offsets_in(incarnation, found).items()}
 
 
 def _target(topology: Topology, intent: Intent) -> Place:

@@ -34,22 +34,19 @@ async def ready_images(bus: Bus, site: str, wanted: Wanted) -> list[Readiness]:
 async def _read(bus: Bus, place: TopicPartition, site: str, wanted: Wanted, last: dict[bytes, Readiness]) -> None:
     end = await end_of_log(bus, place)
     async with RangeReader(bus, place) as reader:
-        reached = await reader.oldest()
-        while reached < end:
-            reached, records = await reader.chunk(reached, end)
-            for record in records:
-                headers = dict(record.headers)
-                if headers.get("ce_site") != site.encode() or record.key is None:
-                    continue
-                last.pop(record.key, None)
-                if headers.get("ce_state") != ReadinessState.READY.encode():
-                    continue
-                try:
-                    statement = Readiness.from_json(record.value or b"", f"{place.topic}/{place.partition}")
-                except MalformedRecordError:
-                    continue  # it makes nothing ready
-                if wanted(statement):
-                    last[record.key] = statement
+        async for record in reader.records(await reader.oldest(), end):
+            headers = dict(record.headers)
+            if headers.get("ce_site") != site.encode() or record.key is None:
+                continue
+            last.pop(record.key, None)
+            if headers.get("ce_state") != ReadinessState.READY.encode():
+                continue
+            try:
+                statement = Readiness.from_json(record.value or b"", f"{place.topic}/{place.partition}")
+            except MalformedRecordError:
+                continue  # it makes nothing ready
+            if wanted(statement):
+                last[record.key] = statement
 
 
 async def revoke(bus: Bus, statements: Iterable[Readiness], reason: str) -> int:
