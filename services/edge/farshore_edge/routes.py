@@ -46,6 +46,14 @@ class Route:
     primary_site: str
     epoch: int
 
+    @property
+    def upstreams(self) -> list[tuple[str, Upstream]]:
+        """The registry's upstreams, each with nginx's name for it."""
+        named = [(f"primary_{self.registry}", self.primary)]
+        if self.local is not None:
+            named.append((f"local_{self.registry}", self.local))
+        return named
+
 
 def routes_of(topology: Topology, site: str) -> list[Route]:
     """The routes of `site`'s edge, longest prefix first, so that the first that matches is the right one.
