@@ -11,7 +11,7 @@ from farshore_cli.stack.ports import Ports, port_names, ports_again, ports_from,
 from farshore_cli.stack.stack import Stack
 from farshore_cli.supervisor import Notice
 from farshore_cli.tools.find import MissingToolError, find_tools
-from farshore_cli.tools.ports import free_ports, is_free
+from farshore_cli.tools.ports import claim, free_ports, is_free
 
 
 def find_programs(registry: str) -> Programs:
@@ -33,11 +33,18 @@ def prepare_folder(state_dir: Path) -> Layout:
 
 
 def choose_ports(layout: Layout, base: int | None, instances: int) -> Ports:
-    """Ports from `base`, or those of the last run, or free ones. Raises ConfigurationError."""
+    """Ports from `base`, or those of the last run, or free ones. Raises ConfigurationError.
+
+    Nobody else who chooses ports gets them, also while nothing listens there yet.
+    """
     names = port_names(instances)
-    if base is not None:
-        return ports_from(base, is_free, names)
-    return ports_again(remembered_ports(layout.ports_file), is_free, free_ports, names)
+    if base is None:
+        ports = ports_again(remembered_ports(layout.ports_file), is_free, free_ports, names)
+    else:
+        ports = ports_from(base, is_free, names)
+    for port in ports.by_name.values():
+        claim(port)  # a given or remembered one may be another process's, which keeps it for this one
+    return ports
 
 
 def open_stack(
