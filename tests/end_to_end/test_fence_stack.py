@@ -1,9 +1,7 @@
 """A registry's real garbage collector behind a fence, in the middle of pushes: no site ever sees it half done."""
 
 import base64
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,54 +10,21 @@ import pytest
 from farshore_command import end_of, start_farshore
 from local_stack import LocalStack
 from registry_process import blob_file
+from stack_images import Pushed, push_image, served_at, served_everywhere
 from waiting import wait_until
 
-from farshore.oci import Digest, Repository, Tag
-from farshore_cli.demo.oci_layout import LayoutWriter
-from farshore_cli.demo.scenario import Push
-from farshore_cli.demo.skopeo import Skopeo
 from farshore_cli.stack.layout import Layout
 from farshore_cli.tools.find import Tools
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 SITES = ("fra", "syd")
-OCI = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[LocalStack]:
     with LocalStack(tmp_path / "state") as stack:
         yield stack
-
-
-@dataclass
-class Images:
-    """Pushes through the primary's edge."""
-
-    stack: LocalStack
-    skopeo: Skopeo
-    folder: Path
-
-    async def push(self, name: str) -> tuple[Push, Digest]:
-        """An image with one layer of its own; the push and the layer's digest."""
-        writer = LayoutWriter(self.folder / name)
-        layer = writer.layer(os.urandom(50_000))
-        image = writer.image([layer])
-        writer.name(image, "it")
-        pushed = Push(Repository.parse(f"team/{name}"), Tag.parse("v1"), image.digest, "it")
-        await self.skopeo.push(writer.folder, pushed, self.stack.endpoints["sites"]["nyc"]["edge"])
-        return pushed, layer.digest
-
-
-async def answer(url: str, **headers: str) -> int:
-    async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as reply:
-        return reply.status
-
-
-async def served_everywhere(stack: LocalStack, push: Push) -> bool:
-    path = f"/v2/{push.repository}/manifests/{push.digest}"
-    return all([await answer(stack.endpoints["sites"][site]["registry"] + path, **OCI) == 200 for site in SITES])
 
 
 async def snapshots(stack: LocalStack) -> set[str]:
@@ -88,10 +53,12 @@ async def why_behind(stack: LocalStack) -> list[str]:
 async def test_garbage_is_collected_behind_a_fence_in_the_middle_of_pushes(
     stack: LocalStack, tools: Tools, tmp_path: Path
 ) -> None:
-    images = Images(stack, Skopeo(tools.skopeo), tmp_path)
+    async def push(name: str) -> Pushed:
+        return await push_image(stack, tools, tmp_path, f"team/{name}")
+
     layout = Layout(stack.state_dir)
-    (kept, _), (garbage, layer) = await images.push("kept"), await images.push("garbage")
-    await wait_until(lambda: served_everywhere(stack, garbage), 90, "both images at all sites")
+    (kept, _), (garbage, layer) = await push("kept"), await push("garbage")
+    await served_everywhere(stack, garbage)
     url = f"{stack.endpoints['sites']['nyc']['registry']}/v2/{garbage.repository}/manifests/{garbage.digest}"
     async with aiohttp.ClientSession() as session, session.delete(url) as reply:
         assert reply.status == 202
@@ -109,11 +76,11 @@ async def test_garbage_is_collected_behind_a_fence_in_the_middle_of_pushes(
     fence = await start_farshore("fence", *where, "main", "--for", "10m", "--", "sh", "-c", script)
     await wait_until(steps["held"].exists, 60, "the fence to hold")
     before = await snapshots(stack)
-    inside = [await images.push("before-the-collector")]
+    inside = [await push("before-the-collector")]
     steps["collect"].touch()
     await wait_until(steps["collected"].exists, 60, "the collector's end")
     assert not blob_file(layout.export("nyc"), layer).exists(), (tmp_path / "output").read_text()
-    inside.append(await images.push("behind-the-collector"))
+    inside.append(await push("behind-the-collector"))
 
     async def is_held() -> bool:
         reasons = await why_behind(stack)
@@ -128,7 +95,7 @@ async def test_garbage_is_collected_behind_a_fence_in_the_middle_of_pushes(
     done = await end_of(fence)
     assert done.code == 0, done.err
     for pushed, late in inside:
-        await wait_until(lambda pushed=pushed: served_everywhere(stack, pushed), 90, f"{pushed.reference} at all sites")  # type: ignore[misc]
+        await served_everywhere(stack, pushed)
         assert all(blob_file(layout.export(site), late).exists() for site in SITES)
-    assert await served_everywhere(stack, kept)
+    assert all([await served_at(stack, site, kept) for site in SITES])
     assert not any(blob_file(layout.export(site), layer).exists() for site in SITES)

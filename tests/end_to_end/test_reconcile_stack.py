@@ -15,16 +15,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from coalescer_world import read_all
 from kafka_log import delete_before
 from local_stack import LocalStack, kill
+from stack_images import push_image
 from waiting import wait_until
 
 from farshore.bus.clients import Bus
 from farshore.bus.end_of_log import end_of_log
 from farshore.bus.topics import ARRIVALS, EVENTS, READINESS, Topic
-from farshore.oci import Repository, Tag
 from farshore.records.readiness import Readiness, ReadinessState
-from farshore_cli.demo.oci_layout import LayoutWriter
 from farshore_cli.demo.scenario import Push
-from farshore_cli.demo.skopeo import Skopeo
 from farshore_cli.tools.find import Tools
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
@@ -47,12 +45,7 @@ def where(stack: LocalStack) -> tuple[str, ...]:
 
 
 async def push(stack: LocalStack, tools: Tools, folder: Path, name: str) -> Push:
-    writer = LayoutWriter(folder / name.replace("/", "-"))
-    image = writer.image([writer.layer(os.urandom(50_000))])
-    writer.name(image, "it")
-    pushed = Push(Repository.parse(name), Tag.parse("v1"), image.digest, "it")
-    await Skopeo(tools.skopeo).push(writer.folder, pushed, stack.endpoints["sites"]["nyc"]["edge"])
-    return pushed
+    return (await push_image(stack, tools, folder, name)).push
 
 
 async def ready_at(stack: LocalStack, push: Push) -> set[str]:

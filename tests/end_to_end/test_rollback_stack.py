@@ -1,7 +1,6 @@
 """A garbage collection that went wrong reaches a replica, which goes back to what was verified, and stays there."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,11 @@ from farshore_command import farshore, start_farshore
 from limited_users import ALL, calls_of_user, clusters_of, limit
 from local_stack import LocalStack
 from registry_process import blob_file
+from stack_images import push_image
 from waiting import wait_until
 
 from farshore.bus.clients import Bus
-from farshore.oci import Digest, Repository, Tag
-from farshore_cli.demo.oci_layout import LayoutWriter
-from farshore_cli.demo.scenario import Push
-from farshore_cli.demo.skopeo import Skopeo
+from farshore.oci import Digest
 from farshore_cli.sites.readiness import ready_images
 from farshore_cli.stack.layout import Layout
 from farshore_cli.tools.find import Tools
@@ -40,21 +37,15 @@ def stack(tmp_path: Path) -> Iterator[LocalStack]:
 
 @dataclass
 class Images:
-    """Pushes through the primary's edge."""
+    """Pushes at the primary, and what is said of them."""
 
     stack: LocalStack
-    skopeo: Skopeo
+    tools: Tools
     folder: Path
 
     async def push(self, name: str) -> Digest:
-        """An image with one layer of its own, whose digest is returned, under `team/NAME:v1`."""
-        writer = LayoutWriter(self.folder / name)
-        layer = writer.layer(os.urandom(50_000))
-        image = writer.image([layer])
-        writer.name(image, "it")
-        pushed = Push(Repository.parse(f"team/{name}"), Tag.parse("v1"), image.digest, "it")
-        await self.skopeo.push(writer.folder, pushed, self.stack.endpoints["sites"]["nyc"]["edge"])
-        return layer.digest
+        """An image as `team/NAME:v1`; its layer's digest."""
+        return (await push_image(self.stack, self.tools, self.folder, f"team/{name}")).layer
 
     async def ready(self, site: str) -> set[str]:
         bus = Bus(self.stack.endpoints["kafka"]["bootstrap_servers"])
@@ -83,7 +74,7 @@ async def why_behind(stack: LocalStack, site: str) -> str:
 async def test_a_replica_goes_back_to_what_was_verified_is_held_there_and_let_go(
     stack: LocalStack, tools: Tools, tmp_path: Path
 ) -> None:
-    images = Images(stack, Skopeo(tools.skopeo), tmp_path)
+    images = Images(stack, tools, tmp_path)
     layout = Layout(stack.state_dir)
     where = ("--topology", stack.endpoints["topology"], "--kafka", stack.endpoints["kafka"]["bootstrap_servers"])
 
@@ -94,12 +85,14 @@ async def test_a_replica_goes_back_to_what_was_verified_is_held_there_and_let_go
         return document
 
     good = await images.push("good")
-    await images.become_ready(SITE, "good")
+    for site in (SITE, OTHER):
+        await images.become_ready(site, "good")
     lost = blob_file(layout.export("nyc"), good)
     kept = lost.read_bytes()
     lost.unlink()  # what a garbage collector does that was told wrong
     await images.push("after")
-    await images.become_ready(SITE, "good", "after")  # nobody looks at `good` again: it is still called ready
+    for site in (SITE, OTHER):
+        await images.become_ready(site, "good", "after")  # nobody looks at `good` again: it is still called ready
     assert await served(stack, SITE, "good", good) == 404
 
     dry = await told("--to", "last-verified", "--dry-run")

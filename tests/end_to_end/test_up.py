@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import os
 import signal
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +14,19 @@ import aiohttp
 import pytest
 from farshore_command import farshore
 from local_stack import LocalStack, children, is_running, kill
+from stack_images import push_image, served_at, served_everywhere
 from waiting import wait_until
 
-from farshore.oci import Repository, Tag
-from farshore_cli.demo.oci_layout import LayoutWriter
-from farshore_cli.demo.scenario import Push
-from farshore_cli.demo.skopeo import Skopeo
 from farshore_cli.stack.parts import all_part_names
 from farshore_cli.tools.find import Tools
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
-
-OCI = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     with LocalStack(tmp_path_factory.mktemp("up") / "state") as stack:
         yield stack
-
-
-async def push(stack: LocalStack, tools: Tools, folder: Path, name: str, site: str = "nyc") -> Push:
-    writer = LayoutWriter(folder / "image")
-    image = writer.image([writer.layer(os.urandom(100_000))])
-    writer.name(image, "it")
-    pushed = Push(Repository.parse(name), Tag.parse("v1"), image.digest, "it")
-    await Skopeo(tools.skopeo).push(writer.folder, pushed, stack.endpoints["sites"][site]["edge"])
-    return pushed
-
-
-async def served_at(stack: LocalStack, site: str, push: Push, by: str = "registry") -> bool:
-    url = f"{stack.endpoints['sites'][site][by]}/v2/{push.repository}/manifests/{push.digest}"
-    async with aiohttp.ClientSession(headers=OCI) as session, session.get(url) as answer:
-        return answer.status == 200
-
-
-async def arrives(stack: LocalStack, push: Push) -> None:
-    for site in ("fra", "syd"):
-        await wait_until(partial(served_at, stack, site, push), 60, f"{push.reference} at {site}")
 
 
 def test_endpoints_name_every_part_with_a_process_that_runs(stack: LocalStack) -> None:
@@ -78,7 +51,7 @@ def test_no_log_holds_a_secret(stack: LocalStack) -> None:
 async def test_what_is_pushed_at_the_primary_arrives_everywhere(
     stack: LocalStack, tools: Tools, tmp_path: Path
 ) -> None:
-    await arrives(stack, await push(stack, tools, tmp_path, "team/first"))
+    await served_everywhere(stack, (await push_image(stack, tools, tmp_path, "team/first")).push)
 
 
 async def test_wait_ends_once_an_image_is_ready_and_explain_tells_its_way(
@@ -86,7 +59,7 @@ async def test_wait_ends_once_an_image_is_ready_and_explain_tells_its_way(
 ) -> None:
     endpoints = stack.endpoints
     where = ("--topology", endpoints["topology"], "--kafka", endpoints["kafka"]["bootstrap_servers"])
-    pushed = await push(stack, tools, tmp_path, "team/waited")
+    pushed, _ = await push_image(stack, tools, tmp_path, "team/waited")
     image = f"team/waited:v1@{pushed.digest}"
     waited = await farshore("wait", image, *where, "--level", "content", "--timeout", "5m", within_seconds=400)
     assert waited.code == 0, (waited.out, waited.err)
@@ -137,7 +110,7 @@ async def test_a_part_that_is_killed_comes_back_and_work_goes_on(
         return pids.get(part, before) != before and f"{part}: ready pid {pids[part]}" in stack.output
 
     await wait_until(is_back, 60, f"{part} again")
-    await arrives(stack, await push(stack, tools, tmp_path, f"team/after-{part}"))
+    await served_everywhere(stack, (await push_image(stack, tools, tmp_path, f"team/after-{part}")).push)
 
 
 def replace(file: Path, text: str) -> None:
@@ -184,18 +157,18 @@ async def test_edges_and_registries_follow_a_move(stack: LocalStack, tools: Tool
     roles = {site: entry["role"] for site, entry in stack.endpoints["sites"].items()}
     assert roles == {"nyc": "replica", "fra": "primary", "syd": "replica"}
     assert await writers_at(stack, "fra") == [[stack.pid_of("registry-fra")]]
-    pushed = await push(stack, tools, tmp_path, "team/moved", "syd")
+    pushed, _ = await push_image(stack, tools, tmp_path, "team/moved", "syd")
     assert await served_at(stack, "fra", pushed)
+    await served_everywhere(stack, pushed)
     for site in ("nyc", "syd"):
-        await wait_until(partial(served_at, stack, site, pushed), 60, f"{pushed.reference} at {site}")
         assert await served_at(stack, site, pushed, by="edge")
 
 
 async def test_killing_up_leaves_nothing_behind_and_the_next_run_goes_on(
     stack: LocalStack, tools: Tools, tmp_path: Path
 ) -> None:
-    pushed = await push(stack, tools, tmp_path, "team/kept")
-    await arrives(stack, pushed)
+    pushed, _ = await push_image(stack, tools, tmp_path, "team/kept")
+    await served_everywhere(stack, pushed)
     before = stack.endpoints
     pids = [process["pid"] for process in before["processes"]]
     pids += [worker for site in before["sites"] for worker in children(stack.pid_of(f"edge-{site}"))]
@@ -220,6 +193,5 @@ async def test_it_ends_in_order_and_starts_again(
     assert stack.stop(number) == code
     assert not [pid for pid in pids if is_running(pid)]
     assert not (stack.state_dir / "endpoints.json").exists()
-    assert "killed: it didn't end in time" not in stack.output
     stack.start()
-    await arrives(stack, await push(stack, tools, tmp_path, f"team/after-{number.name.lower()}"))
+    await served_everywhere(stack, (await push_image(stack, tools, tmp_path, f"team/after-{number.name.lower()}")).push)

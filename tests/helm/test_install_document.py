@@ -50,7 +50,7 @@ def test_what_one_types_works(api: KubernetesApi, tmp_path: Path) -> None:
         },
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert answer.returncode == 0, answer.stderr

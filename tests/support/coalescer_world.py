@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from live_log import whole_lines
 from simulators import Simulator, start_simulators
 from waiting import wait_until
 
@@ -112,7 +113,7 @@ class CoalescerProcess:
 
     def whole_lines(self) -> list[str]:
         """The log's lines, but for one that is just being written."""
-        return self.log().rpartition("\n")[0].splitlines()
+        return whole_lines(self.log_file)
 
     def status(self, site: str) -> dict[str, Any]:
         """What it says of the relationship to `site`; nothing while it doesn't answer or doesn't own it."""

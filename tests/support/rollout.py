@@ -10,6 +10,7 @@ from pathlib import Path
 import next_version.sitecustomize as next_version
 from aiokafka import TopicPartition
 from evidence import read_from_the_beginning
+from live_log import whole_lines
 from local_stack import LocalStack, children, is_running
 from waiting import wait_until
 
@@ -69,7 +70,7 @@ def _ready_url(stack: LocalStack, name: str) -> str:
     if kind == "edge":
         return f"{stack.endpoints['sites'][site]['edge']}/edge/health"
     log = next(Path(one["log"]) for one in stack.endpoints["processes"] if one["name"] == name)
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in whole_lines(log) if line.startswith("{")]
     at = next(line["at"] for line in lines if line["message"] == "listening")  # it has one address for good
     return f"http://{at}/readyz"
 

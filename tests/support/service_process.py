@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from live_log import whole_lines
 from waiting import wait_until
 
 from farshore_cli.tools.child import end, spawn
@@ -24,7 +25,7 @@ class ServiceProcess:
 
     def said(self, message: str) -> list[dict[str, Any]]:
         """The log's lines with that message."""
-        lines = [json.loads(line) for line in self.log_file.read_text().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in whole_lines(self.log_file) if line.startswith("{")]
         return [line for line in lines if line["message"] == message]
 
     async def ready(self) -> None:
@@ -56,4 +57,4 @@ class ServiceProcess:
 
     def stop(self) -> int:
         """The exit code of an end in order; kills what takes longer than that may."""
-        return end(self.process, within_seconds=30)
+        return end(self.process, within_seconds=60)

@@ -251,7 +251,7 @@ async def test_a_certificate_that_changes_is_used_without_a_restart(kafka: Secur
 async def test_a_client_that_kafka_cuts_off_after_a_time_goes_on(kafka: SecuredKafka, secrets_folder: Path) -> None:
     """Brokers with `connections.max.reauth.ms` close what doesn't log in again over the same connection."""
     way = tls(kafka, "SASL_SSL") | {"sasl_mechanism": "OAUTHBEARER", "token_client_id": CLIENT}
-    async with TokenEndpoint(kafka.authority.issue("endpoint"), kafka.password, lasts_seconds=4.0) as endpoint:
+    async with TokenEndpoint(kafka.authority.issue("endpoint"), kafka.password, lasts_seconds=6.0) as endpoint:
         secret = {"token_client_secret": f"file:{secrets_folder}/good", "token_ca_file": str(kafka.authority.ca_file)}
         bus = bus_at(kafka.at("SASL_SSL"), way | secret | {"token_url": endpoint.url})
         await create_missing_topics(bus)

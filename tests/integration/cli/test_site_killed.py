@@ -33,7 +33,7 @@ async def killed_at_every_call(topology: Topology, planner: Callable[[World], Pl
     for number in range(60):
         watching = Watching(("done", "…")[number % 2])
         try:
-            outcome = await execute(topology, planner, watching, 60)
+            outcome = await execute(topology, planner, watching, 300)
         except Killed:
             answered += [line for line in watching.lines if line.endswith(": done")]
         else:
@@ -46,7 +46,7 @@ async def test_a_site_that_leaves_and_comes_back_is_killed_at_every_call_and_not
     simulators: dict[str, Simulator], tmp_path: Path
 ) -> None:
     topology = load_topology(Path(written(topology_document(simulators, tmp_path / "token"), tmp_path / "file.yaml")))
-    made = await execute(topology, lambda world: plan(topology, world, SIZE), Watching(), 60)
+    made = await execute(topology, lambda world: plan(topology, world, SIZE), Watching(), 300)
     assert outcome_code(made) == 0, (made.failures, made.plan)
     whole = everything(simulators)
     site = simulators[LEAVING]

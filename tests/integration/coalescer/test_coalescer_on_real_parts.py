@@ -75,15 +75,20 @@ async def test_a_dead_replica_delays_nobody_and_catches_up(tmp_path: Path) -> No
         assert set((await world.arrived("syd")).values()) == {1}
 
 
+async def brought(world: World, site: str) -> bool:
+    """Whether `farshore.transfers`, which is written in the background, has the end of a transfer of a megabyte."""
+    ended = await world.transfers("finished")
+    return any(one["site"] == site and one["logical_bytes"] > 1_000_000 for one in ended)
+
+
 async def test_three_hops_take_from_one_another_and_nothing_more_from_the_primary(tmp_path: Path) -> None:
     sites, via = ("nyc", "fra", "ams", "syd"), {"ams": "fra", "syd": "ams"}
     async with coalescer_world(tmp_path, sites, via=via) as world:
         await world.announce()
         await world.wait_for_arrivals("syd", world.announced_ids)
         ams = world.simulators["ams"]
-        relationship = "/api/snapmirror/relationships/{uuid}".format(
-            **ams.request("GET", "/api/snapmirror/relationships")["records"][0]
-        )
+        (found,) = ams.request("GET", "/api/snapmirror/relationships")["records"]
+        relationship = f"/api/snapmirror/relationships/{found['uuid']}?return_timeout=100"
         ams.request("PATCH", relationship, {"state": "paused"})
         await world.announce(size=1_000_000)
         await world.wait_for_arrivals("fra", world.announced_ids)
@@ -94,6 +99,7 @@ async def test_three_hops_take_from_one_another_and_nothing_more_from_the_primar
         )
         for site in ("ams", "syd"):
             assert "event-1" not in await world.arrived(site)
+        await wait_until(lambda: brought(world, "fra"), 30, "what came to fra to be told")
         code, hops = await hops_of(world)
         assert code == exit_codes.FAILED
         assert [hops[site]["state"] for site in via] == ["trouble", "behind"]
@@ -106,10 +112,11 @@ async def test_three_hops_take_from_one_another_and_nothing_more_from_the_primar
         expected = world.path("nyc", 1).read_bytes()
         world.simulators["nyc"].kill()  # what the hops behind fra still lack, fra alone can give
         ams.request("PATCH", relationship, {"state": "snapmirrored"})
-        await world.wait_for_arrivals("syd", world.announced_ids, within_seconds=90)
         for site in world.replicas:
+            await world.wait_for_arrivals(site, world.announced_ids, within_seconds=90)
             assert set((await world.arrived(site)).values()) == {1}
             assert world.path(site, 1).read_bytes() == expected
+            await wait_until(lambda site=site: brought(world, site), 30, f"what came to {site} to be told")  # type: ignore[misc]
         code, hops = await hops_of(world)
         assert (code, {hop["state"] for hop in hops.values()}) == (exit_codes.OK, {"ok"})
         assert all(hop["bytes_transferred"] > 1_000_000 for hop in hops.values())
@@ -149,7 +156,7 @@ async def test_a_paused_relationship_is_said_and_heals_when_resumed(tmp_path: Pa
         await world.wait_for_arrivals("syd", world.announced_ids)
         fra = world.simulators["fra"]
         uuid = fra.request("GET", "/api/snapmirror/relationships")["records"][0]["uuid"]
-        fra.request("PATCH", f"/api/snapmirror/relationships/{uuid}", {"state": "paused"})
+        fra.request("PATCH", f"/api/snapmirror/relationships/{uuid}?return_timeout=100", {"state": "paused"})
         await world.announce()
         await world.wait_for_arrivals("syd", world.announced_ids)
         await wait_until(lambda: "paused" in world.coalescer.log(), 30, "the log to say that it is paused")

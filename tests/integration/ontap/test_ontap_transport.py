@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from scripted_server import Answer, Script, ScriptedServer
+from waiting import wait_until
 
 from farshore.errors import RetryClass
 from farshore.ontap import OntapCluster, OntapError
@@ -42,6 +43,7 @@ async def test_a_cluster_that_never_answers_costs_one_time_out_and_one_request(p
             with pytest.raises(OntapError) as caught:
                 await cluster.info()
             assert caught.value.retry is RetryClass.RETRY_SOON
+            await wait_until(lambda: server.requests, 10, "the server to have read the request")
             assert len(server.requests) == 1
 
 

@@ -85,7 +85,7 @@ def test_a_bad_query_is_refused(nyc: SimulatedCluster, query: str) -> None:
 def test_a_change_is_a_job_that_can_be_watched_until_it_vanishes(
     cluster_factory: Callable[..., SimulatedCluster],
 ) -> None:
-    cluster = cluster_factory("nyc", "--job-seconds", "0.5")
+    cluster = cluster_factory("nyc", "--job-seconds", "4")
     status, headers, body = cluster.api(
         "POST", "/storage/volumes", {"name": "v", "svm": {"name": cluster.svm}, "aggregates": [{"name": "aggr1"}]}
     )

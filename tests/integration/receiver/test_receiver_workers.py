@@ -26,7 +26,7 @@ async def pair(bootstrap: str, unique: str, tmp_path: Path) -> AsyncIterator[Rec
     """Two workers."""
     environ = {"FARSHORE_RECEIVER_WORKERS": "2"}
     async with ReceiverProcess(tmp_path / "pair", bootstrap, {unique: ""}, environ=environ) as process:
-        await wait_until(lambda: len(logged(process, "connected to Kafka")) == 2, 60, "two workers at work")
+        await wait_until(lambda: len(logged(process, "connected to Kafka")) >= 2, 60, "two workers at work")
         yield process
 
 
@@ -96,7 +96,7 @@ async def test_a_killed_worker_is_replaced_nothing_accepted_is_lost_and_sigterm_
     )
     assert set(written) == set(tags)
     assert len(logged(pair, "a worker ended, another one is started")) == 2
-    await wait_until(lambda: len(logged(pair, "connected to Kafka")) == 4, 60, "two workers at work")
+    await wait_until(lambda: len(logged(pair, "connected to Kafka")) >= 4, 60, "two workers at work")
     before = workers(pair)
     pair.terminate()
     await wait_until(lambda: pair.exit_code() is not None, 60, "the end")
@@ -108,14 +108,14 @@ async def test_a_killed_worker_is_replaced_nothing_accepted_is_lost_and_sigterm_
 async def test_a_worker_that_hangs_is_replaced_and_what_it_was_sent_is_accepted_by_others(
     bootstrap: str, unique: str, tmp_path: Path
 ) -> None:
-    environ = {"FARSHORE_RECEIVER_WORKERS": "2", "FARSHORE_RECEIVER_WORKER_TIMEOUT": "3"}
+    environ = {"FARSHORE_RECEIVER_WORKERS": "2", "FARSHORE_RECEIVER_WORKER_TIMEOUT": "10"}
     async with ReceiverProcess(tmp_path / "pair", bootstrap, {unique: ""}, environ=environ) as pair:
-        await wait_until(lambda: len(logged(pair, "connected to Kafka")) == 2, 60, "two workers at work")
+        await wait_until(lambda: len(logged(pair, "connected to Kafka")) >= 2, 60, "two workers at work")
         hung, other = sorted(workers(pair))
         os.kill(hung, signal.SIGSTOP)
         tags = [f"v{number}" for number in range(20)]
         await asyncio.gather(*(send_all(pair, unique, [tag]) for tag in tags))
-        await wait_until(lambda: len(logged(pair, "connected to Kafka")) == 3, 60, "another worker")
+        await wait_until(lambda: len(logged(pair, "connected to Kafka")) >= 3, 60, "another worker")
         assert [line["worker_pid"] for line in logged(pair, "a worker hangs, it is killed")] == [hung]
         assert other in workers(pair) - {hung}
         assert await pair.metric("farshore_receiver_replaced_workers_total", cause="hung") == 1
@@ -162,5 +162,5 @@ async def test_a_worker_that_dies_while_the_topology_is_wrong_comes_back_when_it
 
     await wait_until(is_told, 60, "the other one to tell of it")
     topology.write_text(good)
-    await wait_until(lambda: len(logged(pair, "connected to Kafka")) == 3, 60, "two workers at work")
+    await wait_until(lambda: len(logged(pair, "connected to Kafka")) >= 3, 60, "two workers at work")
     assert pair.exit_code() is None

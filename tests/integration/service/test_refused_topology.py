@@ -7,6 +7,7 @@ import pytest
 from authorities import Authority
 from receiver_topology import topology_text
 from service_process import ServiceProcess
+from waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -60,6 +61,6 @@ async def test_what_a_changed_topology_names_may_come_after_it(
     Authority(tmp_path, "later")
     for service in services:
         await service.metric("farshore_topology_refused", 0.0)
+        await wait_until(lambda: service.said(TAKEN_UP[service.module]), 60, "it to be taken up")  # noqa: B023
         await service.ready()
-        assert service.said(TAKEN_UP[service.module])
         assert service.stop() == 0

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +16,7 @@ from waiting import wait_until
 from farshore.bus.clients import Bus
 from farshore.bus.topics import create_missing_topics
 from farshore_cli.stack.probes import http_answers
+from farshore_cli.tools.child import end, spawn
 from farshore_cli.tools.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -53,17 +53,16 @@ def settings(kafka: SecuredKafka, folder: Path, password: str) -> dict[str, str]
     }
 
 
-def start(service: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
+def start(service: str, environ: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FARSHORE_")}
-    command = [sys.executable, "-m", service]
-    return subprocess.Popen(command, env={**clean, **environ}, stderr=subprocess.PIPE, text=True)
+    return spawn([sys.executable, "-m", service], log_file=log, environ={**clean, **environ})
 
 
 @pytest.mark.parametrize("service", ["farshore_receiver", "farshore_coalescer"])
 def test_a_service_with_a_wrong_password_ends_at_once(service: str, kafka: SecuredKafka, tmp_path: Path) -> None:
-    process = start(service, settings(kafka, tmp_path, "a-wrong-password"))
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == EX_CONFIG, said
+    process = start(service, settings(kafka, tmp_path, "a-wrong-password"), tmp_path / "log")
+    code, said = process.wait(300), (tmp_path / "log").read_text()
+    assert code == EX_CONFIG, said
     (line,) = [line for line in said.splitlines() if not line.startswith("{")]
     assert "FARSHORE_KAFKA_PASSWORD: the broker doesn't know user and password" in line
     assert "a-wrong-password" not in said
@@ -76,13 +75,13 @@ async def test_with_the_right_settings_a_service_comes_into_service(
 ) -> None:
     port = free_port()
     listen = {"FARSHORE_LISTEN": f"127.0.0.1:{port}", "FARSHORE_LOG_LEVEL": "debug"}
-    process = start(service, settings(kafka, tmp_path, kafka.password) | listen)
+    process = start(service, settings(kafka, tmp_path, kafka.password) | listen, tmp_path / "log")
     try:
         await wait_until(http_answers(f"http://127.0.0.1:{port}/readyz"), 30, f"{service} ready")
     finally:
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+        code = end(process, within_seconds=60)
+    said = (tmp_path / "log").read_text()
+    assert code == 0, said
     assert kafka.password not in said
 
 

@@ -98,7 +98,7 @@ async def readings(own_broker: Broker, producer: AIOKafkaProducer) -> AsyncItera
 async def test_what_nobody_foresaw_costs_one_image_its_readiness_and_nobody_else_anything(
     own_broker: Broker, producer: AIOKafkaProducer, readings: Readings, unique: str
 ) -> None:
-    bus = Bus(own_broker.bootstrap, session_timeout=6)
+    bus = Bus(own_broker.bootstrap, session_timeout=30)
     verifiers = {"main": Defective(RegistryClient("http://fra.invalid"), Verification())}
     site = Site("fra", verifiers, {}, frozenset({"syd"}), False, SnapshotRequests(bus))
     opened: list[int] = []
@@ -137,7 +137,7 @@ async def test_more_than_a_lane_holds_waits_in_kafka_while_a_site_is_down_and_is
     """
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(window, "MAX_WAITING", 100)
-    bus = Bus(own_broker.bootstrap, session_timeout=6)
+    bus = Bus(own_broker.bootstrap, session_timeout=30)
     verifiers = {"main": Away(RegistryClient("http://lon.invalid"), Verification())}
     site = Site("lon", verifiers, {}, frozenset({"syd"}), False, SnapshotRequests(bus))
     lanes: dict[int, ArrivalLane] = {}
@@ -169,7 +169,7 @@ async def test_a_readiness_record_that_cant_be_read_is_a_dead_letter_and_stops_n
     own_broker: Broker, producer: AIOKafkaProducer, readings: Readings, unique: str
 ) -> None:
     """Somebody else writes, with the right key and headers, that the last site has two images."""
-    bus = Bus(own_broker.bootstrap, session_timeout=6)
+    bus = Bus(own_broker.bootstrap, session_timeout=30)
     opened: list[int] = []
 
     def make_lane(partition: TopicPartition) -> EverywhereLane:
@@ -210,7 +210,7 @@ async def test_ready_everywhere_is_found_again_for_images_that_were_forgotten(
     own_broker: Broker, producer: AIOKafkaProducer, readings: Readings, unique: str, tmp_path: Path
 ) -> None:
     """A lane that remembers 4 images, 30 that wait for a dead site; the lane is opened again in between."""
-    bus = Bus(own_broker.bootstrap, session_timeout=6)
+    bus = Bus(own_broker.bootstrap, session_timeout=30)
     topology = parse_topology(TOPOLOGY, "test")
     ids = [f"{unique}-{number}" for number in range(30)]
 
