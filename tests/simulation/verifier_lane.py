@@ -72,6 +72,7 @@ class Lane:
         self.next = place.mark.offset
         self._undecided: dict[int, _Undecided] = {}
         self._pending: list[_Conclusion] = []
+        self._full = False
         self._committing = False
         self._committed = place.mark
 
@@ -87,16 +88,20 @@ class Lane:
         )
 
     def read(self) -> None:
-        """Take what has come, some at a time."""
+        """Take what has come, some at a time, as long as there is room."""
         if not self.alive:
             return
-        end = min(len(self.kafka.arrivals), self.next + 1 + int(self.clock.chance() * 8))
+        room = self.docket.window.room()
+        self._full = room == 0 and self.next < len(self.kafka.arrivals)
+        if self._full:
+            self.clock.reached.add("lane is full")
+        end = min(len(self.kafka.arrivals), self.next + min(room, 1 + int(self.clock.chance() * 8)))
         for offset in range(self.next, end):
             if self.kafka.arrivals[offset].site == self.site.name:
                 self._take(offset, self.kafka.arrivals[offset])
         self.next = end
         self.docket.window.read_to(end)
-        if self.next < len(self.kafka.arrivals):
+        if self.next < len(self.kafka.arrivals) and not self._full:
             self.clock.after(self.rules.latency * self.clock.chance(), self.read)
         self._commit()
 
@@ -211,6 +216,9 @@ class Lane:
         said = [one.said for one in taken if one.said is not None]
         letters = [one.offset for one in taken if one.letter]
         ends = [one.offset for one in taken if one.final]
+        if self._full and self.docket.window.room():
+            self._full = False
+            self.clock.after(self.rules.latency * self.clock.chance(), self.read)
 
         def land() -> None:
             self._committing = False

@@ -72,6 +72,8 @@ MUTANTS = {
     "a restart forgets what was decided beyond the position": Mutant(
         "window", "window._frontier = mark.offset + next(numbers)", "window._frontier = mark.offset + 0 * next(numbers)"
     ),
+    "the next owner of a full lane reads nothing": Mutant("window", "return free + len(self._unread)", "return free"),
+    "a full lane reads on": Mutant("window", "MAX_WAITING - len(self._waiting)", "MAX_WAITING"),
     "it isn't committed who is late": Mutant(
         "window", "yield (offset - previous) << 1 | late", "yield (offset - previous) << 1"
     ),

@@ -9,6 +9,7 @@ from farshore.oci import Digest
 from farshore.records.arrivals import Arrival
 from farshore.records.events import ANNOUNCED_KINDS, Event, EventKind
 from farshore.records.readiness import ReadinessState
+from farshore_verifier import window as limits
 from farshore_verifier.window import Standing, Window
 
 READY, REVOKED, SUPERSEDED = ReadinessState.READY, ReadinessState.REVOKED, ReadinessState.SUPERSEDED
@@ -19,7 +20,9 @@ class InvariantError(AssertionError):
 
 
 def check_restored(kafka: Kafka, site: str, window: Window) -> None:
-    """A new owner knows of each arrival exactly what has been committed of it."""
+    """A new owner knows of each arrival exactly what has been committed of it, and no more is undecided than may be."""
+    if window.waiting > limits.MAX_WAITING:
+        raise InvariantError(f"{site}: {window.waiting} arrivals are undecided")
     late = {said.arrival for said in kafka.readiness if said.site == site and said.state is ReadinessState.LATE}
     decided = kafka.groups[site].decided
     for offset, arrival in enumerate(kafka.arrivals):

@@ -85,6 +85,7 @@ class Operator:
                 return self._cluster.request(method, path, body)
             except urllib.error.HTTPError as error:
                 if error.code not in (409, 503) or time.monotonic() > ends:
+                    error.add_note(error.read().decode(errors="replace"))
                     raise
                 time.sleep(0.05)
 
