@@ -3,9 +3,32 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from simulators import Simulator
 from waiting import wait_until
 
 from farshore.ontap import OntapCluster, Relationship, RelationshipState, Transfer, Volume
+
+
+def make_volume(cluster: Simulator, name: str, kind: str = "rw") -> None:
+    """As `farshore apply` makes one; `kind` is `rw` or `dp`."""
+    body = {
+        "name": name,
+        "svm": {"name": cluster.svm},
+        "aggregates": [{"name": "aggr1"}],
+        "type": kind,
+        "size": 1 << 30,
+    }
+    cluster.request("POST", "/api/storage/volumes?return_timeout=100", body)
+
+
+def make_relationship(source: Simulator, destination: Simulator, name: str) -> None:
+    """From the volume `name` at `source` to the one at `destination`; nothing is transferred yet."""
+    body = {
+        "source": {"path": f"{source.svm}:{name}", "cluster": {"name": source.cluster_name}},
+        "destination": {"path": f"{destination.svm}:{name}"},
+        "policy": {"name": "MirrorAllSnapshots"},
+    }
+    destination.request("POST", "/api/snapmirror/relationships?return_timeout=100", body)
 
 
 @dataclass

@@ -26,7 +26,7 @@ def volume(kind: str) -> Volume:
 def relationship(site: str, state: RelationshipState, *, transferring: bool = False) -> Relationship:
     transfer = TransferState.TRANSFERRING if transferring else None
     return Relationship(
-        "r", state, True, (), path(HUB, site), "d", None, None, None, transfer, 0, "farshore", f"cluster-{site}"
+        "r", state, True, (), path(HUB, site), "d", None, None, None, transfer, "farshore", f"cluster-{site}"
     )
 
 

@@ -37,7 +37,6 @@ def relationship(state: str = "snapmirrored", source: str = "svm_registry:regist
         lag_seconds=None,
         transfer_uuid=None,
         transfer_state=None,
-        total_transfer_bytes=0,
         policy="farshore",
     )
 

@@ -125,12 +125,6 @@ Fault = Annotated[
 ]
 
 
-class FaultRequest(BaseModel):
-    """The body of POST /sim/faults."""
-
-    fault: Fault
-
-
 class Faults:
     """The armed faults of one cluster."""
 

@@ -164,13 +164,6 @@ class Knowledge:
         rows = self._db.execute(query, (registry, site, *(state.value for state in states)))
         return [(ImageName(repository, reference), state) for repository, reference, state in rows]
 
-    def announced_from(self, registry: str, start: int) -> list[tuple[ImageName, Announced]]:
-        """Names whose last event stands at the offset `start` or behind it, with that event."""
-        query = """SELECT repository, reference, offset, kind, digest, event_id FROM announced
-                   WHERE registry = ? AND offset >= ? ORDER BY offset"""
-        rows = self._db.execute(query, (registry, start))
-        return [(ImageName(row[0], row[1]), Announced(row[2], EventKind(row[3]), row[4], row[5])) for row in rows]
-
     def _pages(self, query: str, values: dict[str, str]) -> Iterator[list[ImageName]]:
         """The names that `query` finds now; what is written meanwhile doesn't change them."""
         self._db.execute("DELETE FROM asked")

@@ -31,8 +31,6 @@ class Looked:
 
     repositories: int = 0
     tags: int = 0
-    foreign: int = 0
-    """Repositories whose prefix belongs to another registry: passed over."""
     unknown: int = 0
     """Repositories and names that it gave no certain answer for."""
 
@@ -56,7 +54,6 @@ class Place:
         try:
             async for repository in self._client.catalog():
                 if not owns(repository):
-                    self.looked.foreign += 1
                     continue
                 self.looked.repositories += 1
                 async for name in self._tags(repository):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self, TypeVar
@@ -122,21 +122,6 @@ class Calls:
         """Wait for the job of `reply`, if it has one."""
         if reply.job_uuid is not None:
             await self.wait_for_job(reply.job_uuid, call=call, deadline=deadline)
-
-    async def _until(
-        self, read: Callable[[], Awaitable[Result]], good: Callable[[Result], bool], *, what: str, deadline: float
-    ) -> Result:
-        """What `read` gives as soon as it is `good`; raises OntapError (rediscover) after `deadline` seconds."""
-        ends = time.monotonic() + deadline
-        pause = FIRST_PAUSE
-        while not good(found := await read()):
-            if time.monotonic() >= ends:
-                raise OntapError(
-                    "wait until", f"{what} at {self.site}", f"not so after {deadline:g} s", retry=RetryClass.REDISCOVER
-                )
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-        return found
 
     async def _run(self, operation: str, work: Callable[[Connection], Result]) -> Result:
         if self._workers is None:

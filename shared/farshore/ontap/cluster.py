@@ -2,10 +2,6 @@
 
 from collections.abc import Mapping
 
-from netapp_ontap.host_connection import HostConnection
-from netapp_ontap.resources.ems_destination import EmsDestination as EmsDestinationResource
-from netapp_ontap.resources.volume import Volume as VolumeResource
-
 from farshore.errors import RetryClass
 from farshore.ontap import parse
 from farshore.ontap.errors import Call, OntapError
@@ -39,69 +35,6 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
             )
         return found
 
-    async def ensure_volume(
-        self,
-        name: str,
-        *,
-        type: str = "rw",  # noqa: A002 - ONTAP's word
-        size: int,
-        junction_path: str | None = None,
-        aggregate: str | None = None,
-        dedupe: str | None = None,
-        compression: str | None = None,
-    ) -> Volume:
-        """The volume `name` of our SVM, made where there is none.
-
-        `type` is `rw` or `dp`, `size` in bytes, `dedupe` and `compression` one of `background`, `inline`, `both`,
-        `none`; None stands for `both` on an rw volume, and for ONTAP's own choice on a dp volume, which keeps the
-        savings of what it receives. New volumes are thin, have no snapshot policy (snapshots are farshore's), and lie
-        in the SVM's emptiest aggregate unless `aggregate` names one. A volume of another type raises OntapError
-        (final).
-        """
-        found = await self.volume(name)
-        if found is None:
-            wanted = {"dedupe": dedupe, "compression": compression}
-            default = "both" if type == "rw" else None
-            efficiency = {key: value or default for key, value in wanted.items() if value or default}
-            body: dict[str, object] = {
-                "name": name,
-                "svm": {"name": self.settings.svm},
-                "aggregates": [{"name": aggregate or await self._aggregate_for_a_volume()}],
-                "type": type,
-                "size": size,
-                "guarantee": {"type": "none"},  # otherwise the whole size is taken at once
-                "snapshot_policy": {"name": "none"},
-            }
-            if efficiency:
-                body["efficiency"] = efficiency
-            if junction_path is not None:
-                body["nas"] = {"path": junction_path}
-            await self._post_volume(name, body)
-            found = await self.find_volume(name)
-        if found.type != type:
-            raise OntapError(
-                "ensure volume",
-                f"{self.settings.svm}:{name} at {self.site}",
-                f"it is of type {found.type}, not {type}",
-                retry=RetryClass.FINAL,
-                hint="choose another name, or delete the volume",
-            )
-        return found
-
-    async def mount_volume(self, volume: Volume, junction_path: str) -> None:
-        """Give `volume` its place in the SVM's namespace; a DP volume can have it only once it is initialised."""
-        if volume.junction_path == junction_path:
-            return
-
-        def patch(host: HostConnection) -> None:
-            resource = VolumeResource.from_dict({"uuid": volume.uuid})
-            resource.set_connection(host)
-            resource.nas = {"path": junction_path}
-            resource.patch(poll=False)
-
-        reply = await self._change("mount volume", volume.name, Call.VOLUME_PATCH, patch)
-        await self._finish(reply, Call.VOLUME_PATCH)
-
     async def cluster_peers(self) -> list[Peer]:
         """The clusters that this one knows."""
         return await self._list(
@@ -117,26 +50,6 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
             parse.svm_peer,
             **{"svm.name": self.settings.svm},
         )
-
-    async def create_ems_destination(self, name: str, url: str, *, filters: tuple[str, ...] = ()) -> None:
-        """Have the cluster post its events to `url`, those that one of the EMS filters `filters` lets through. A
-        destination of that name is left as it is."""
-        if await self.ems_destination(name) is not None:
-            return
-        body: Mapping[str, object] = {
-            "name": name,
-            "type": "rest_api",
-            "destination": url,
-            "filters": [{"name": one} for one in filters],
-        }
-
-        def post(host: HostConnection) -> None:
-            destination = EmsDestinationResource.from_dict(dict(body))
-            destination.set_connection(host)
-            destination.post(poll=False)
-
-        reply = await self._change("create ems destination", name, Call.EMS_POST, post)
-        await self._finish(reply, Call.EMS_POST)
 
     async def ems_destination(self, name: str) -> EmsDestination | None:
         """The destination `name` of the cluster's events, if there is one."""
@@ -186,31 +99,3 @@ class OntapCluster(SnapshotCalls, RelationshipCalls):
         # An SVM to which none is assigned may use them all.
         candidates = [one for one in found if one.name in usable or not usable]
         return max(candidates, key=lambda one: one.available).name if candidates else None
-
-    async def _aggregate_for_a_volume(self) -> str:
-        """ONTAP doesn't choose: `aggregates` is required of a POST."""
-        found = await self.emptiest_aggregate()
-        if found is None:
-            raise OntapError(
-                "find aggregate",
-                f"for {self.settings.svm} at {self.site}",
-                "the SVM has none that is online",
-                retry=RetryClass.OPERATOR,
-                hint="assign an aggregate to the SVM",
-            )
-        return found
-
-    async def _post_volume(self, name: str, body: dict[str, object]) -> None:
-        def post(host: HostConnection) -> None:
-            volume = VolumeResource.from_dict(body)
-            volume.set_connection(host)
-            volume.post(poll=False, return_timeout=self._return_timeout())
-
-        try:
-            reply = await self._change("create volume", name, Call.VOLUME_POST, post)
-            await self._finish(reply, Call.VOLUME_POST)
-        except OntapError as error:
-            if not error.ambiguous and error.retry is not RetryClass.REDISCOVER:
-                raise
-            if await self.volume(name) is None:
-                raise

@@ -42,7 +42,6 @@ class Call(StrEnum):
 NAME_EXISTS = 525059
 VOLUME_EXISTS = 917526
 RELATIONSHIP_EXISTS = 6619637
-ALREADY_INITIALIZED = 13303832
 SNAPSHOT_GONE = 1638600
 ENTRY_EXISTS = 1
 ENTRY_MISSING = 4
@@ -92,7 +91,7 @@ TABLE: Mapping[Call, Mapping[int, RetryClass]] = MappingProxyType(
             13303829: REDISCOVER,
             13303831: REDISCOVER,
             13303833: REDISCOVER,
-            ALREADY_INITIALIZED: REDISCOVER,
+            13303832: REDISCOVER,
             13303823: SOON,  # quiesce timed out, failed
             13303824: SOON,
             6619546: FINAL,  # destination is not a DP volume

@@ -153,8 +153,6 @@ class Relationship:
     """The active transfer; None when there is none."""
     transfer_state: TransferState | None
     """State of the active transfer, or how the last one ended; None before the first."""
-    total_transfer_bytes: int
-    """What crossed the network since the relationship exists."""
     policy: str | None = None
     """Name of its policy; None where the cluster doesn't say."""
     source_cluster: str | None = None

@@ -39,7 +39,7 @@ TRANSFER_FIELDS = "uuid,state,snapshot,bytes_transferred,network_compression_rat
 RELATIONSHIP_FIELDS = (
     "uuid,state,healthy,unhealthy_reason,source.path,source.cluster.name,destination.path,exported_snapshot,"
     "lag_time,"
-    "transfer.uuid,transfer.state,total_transfer_bytes,policy.name"
+    "transfer.uuid,transfer.state,policy.name"
 )
 VOLUME_FIELDS = (
     "uuid,name,svm.name,type,state,nas.path,size,space.used,space.logical_space.used,efficiency.dedupe,"
@@ -101,7 +101,6 @@ def relationship(record: Record) -> Relationship:
         lag_seconds=seconds_of(lag) if lag else None,
         transfer_uuid=current.get("uuid") if current.get("state") in _ACTIVE else None,
         transfer_state=_state(TransferState, current["state"]) if "state" in current else None,
-        total_transfer_bytes=record.get("total_transfer_bytes", 0),
         policy=record.get("policy", {}).get("name"),
         source_cluster=record.get("source", {}).get("cluster", {}).get("name"),
     )

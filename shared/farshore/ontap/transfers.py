@@ -1,4 +1,4 @@
-"""Transfers of a relationship: start, watch, abort."""
+"""Transfers of a relationship: start, watch."""
 
 import asyncio
 import re
@@ -79,24 +79,6 @@ class TransferCalls(Calls):
             ambiguous=True,
         )
         return await self._recognise(relationship_uuid, source_snapshot, before, nameless)
-
-    async def abort_transfer(self, relationship_uuid: str, transfer_uuid: str, *, hard: bool = False) -> None:
-        """Ask a transfer to stop; `hard` drops its restart checkpoint too. Success too when it has ended already."""
-
-        def patch(host: HostConnection) -> None:
-            transfer = SnapmirrorTransfer.from_dict({"uuid": transfer_uuid}, relationship_uuid)
-            transfer.set_connection(host)
-            transfer.state = "hard_aborted" if hard else "aborted"
-            transfer.patch(poll=False)
-
-        try:
-            reply = await self._change("abort transfer", transfer_uuid, Call.TRANSFER_PATCH, patch)
-            await self._finish(reply, Call.TRANSFER_PATCH)
-        except OntapError as error:
-            if error.retry is not RetryClass.REDISCOVER:
-                raise
-            if (await self.read_transfer(relationship_uuid, transfer_uuid)).active:
-                raise
 
     async def _recognise(
         self, relationship_uuid: str, source_snapshot: str | None, before: frozenset[str], lost: OntapError

@@ -217,11 +217,6 @@ class Registry(_Part):
         """The registry at `site`, if it is there."""
         return self.primary if site == self.primary.site else self.replica(site)
 
-    def url_at(self, site: str) -> str | None:
-        """Address of the registry's own process at `site`, if the registry is there."""
-        place = self.place_at(site)
-        return place.url if place else None
-
 
 @dataclass(frozen=True, slots=True)
 class Relationship:

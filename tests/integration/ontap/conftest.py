@@ -3,13 +3,10 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from mirrors import Mirror
+from mirrors import Mirror, make_relationship, make_volume
 from simulators import Simulator, start_simulators
 
 from farshore.ontap import OntapCluster, RelationshipState
-
-POLICY = "test-policy"
-SIZE = 1 << 30
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +38,12 @@ def fra(clusters: dict[str, OntapCluster]) -> OntapCluster:
 @pytest.fixture
 async def mirror(simulators: dict[str, Simulator], nyc: OntapCluster, fra: OntapCluster, unique: str) -> Mirror:
     """A relationship that isn't initialised yet."""
-    source = await nyc.ensure_volume(unique, size=SIZE, junction_path=f"/{unique}")
-    destination = await fra.ensure_volume(unique, type="dp", size=SIZE)
-    await fra.ensure_policy(POLICY)
-    relationship = await fra.ensure_relationship(f"svm_nyc:{unique}", "cluster-nyc", f"svm_fra:{unique}", POLICY)
+    make_volume(simulators["nyc"], unique)
+    make_volume(simulators["fra"], unique, "dp")
+    make_relationship(simulators["nyc"], simulators["fra"], unique)
+    source, destination = await nyc.find_volume(unique), await fra.find_volume(unique)
+    relationship = await fra.find_relationship(f"svm_fra:{unique}")
+    assert relationship is not None
     folder = simulators["nyc"].export(unique)
     (folder / "blob").write_bytes(b"first content " * 1000)
     return Mirror(nyc, fra, source, destination, relationship, folder, simulators["fra"].export(unique))

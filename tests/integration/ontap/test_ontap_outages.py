@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from mirrors import make_relationship, make_volume
 from simulators import start_simulators
 from waiting import wait_until
 
@@ -13,13 +14,12 @@ from farshore.ontap import OntapCluster, OntapError
 
 pytestmark = pytest.mark.integration
 
-SIZE = 1 << 30
-
 
 async def test_a_stopped_cluster_costs_a_time_out_and_its_lost_start_is_found_when_it_is_back(tmp_path: Path) -> None:
     with start_simulators(tmp_path, ["nyc"], timeout="5s") as sites:
         async with OntapCluster("nyc", sites["nyc"].settings) as cluster:
-            volume = await cluster.ensure_volume("main", size=SIZE)
+            make_volume(sites["nyc"], "main")
+            volume = await cluster.find_volume("main")
             os.kill(sites["nyc"].pid, signal.SIGSTOP)
             try:
                 with pytest.raises(OntapError, match="no answer within the time-out") as read:
@@ -37,10 +37,11 @@ async def test_a_stopped_cluster_costs_a_time_out_and_its_lost_start_is_found_wh
 async def test_after_kill_9_a_cluster_has_what_it_had_and_the_same_client_goes_on(tmp_path: Path) -> None:
     with start_simulators(tmp_path, ["nyc", "fra"]) as sites:
         async with OntapCluster("nyc", sites["nyc"].settings) as nyc, OntapCluster("fra", sites["fra"].settings) as fra:
-            source = await nyc.ensure_volume("main", size=SIZE)
-            await fra.ensure_volume("main", type="dp", size=SIZE)
-            await fra.ensure_policy("farshore")
-            made = await fra.ensure_relationship("svm_nyc:main", "cluster-nyc", "svm_fra:main", "farshore")
+            make_volume(sites["nyc"], "main")
+            make_volume(sites["fra"], "main", "dp")
+            make_relationship(sites["nyc"], sites["fra"], "main")
+            source, made = await nyc.find_volume("main"), await fra.find_relationship("svm_fra:main")
+            assert made is not None
             taken = await nyc.create_snapshot(source.uuid, "farshore-t-0-1")
             sites["fra"].arm(kind="hold_transfer")
             interrupted = await fra.start_transfer(made.uuid, taken.name)

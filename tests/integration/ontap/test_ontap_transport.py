@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 import socket
 from pathlib import Path
 
@@ -191,43 +190,29 @@ async def test_a_reply_that_shows_the_whole_snapshot_spares_the_reading_of_it(
         assert kinds == then_asked
 
 
-async def test_a_new_volume_is_thin_and_lies_in_the_emptiest_aggregate_of_its_svm(password_file: str) -> None:
-    """The simulator has one aggregate; a cluster has many, and thick volumes unless told otherwise."""
+async def test_the_emptiest_aggregate_of_an_svm_is_found_among_its_own(password_file: str) -> None:
+    """The simulator has one aggregate; a cluster has many."""
 
     def aggregate(name: str, available: int) -> dict[str, object]:
         return {"name": name, "space": {"block_storage": {"available": available}}}
 
-    bodies: list[dict[str, object]] = []
-    volume = {"uuid": "u", "name": "main", "svm": {"name": "svm"}, "type": "dp", "state": "online"}
-
-    def script(method: str, path: str) -> Answer:
+    def script(_method: str, path: str) -> Answer:
         if path.startswith("/api/svm/svms"):
             return Answer({"records": [{"name": "svm", "aggregates": [{"name": "small"}, {"name": "large"}]}]})
-        if path.startswith("/api/storage/aggregates"):
-            return Answer({"records": [aggregate("small", 1), aggregate("large", 2), aggregate("foreign", 3)]})
-        if method == "POST":
-            bodies.append(json.loads(server.bodies[-1]))
-            return Answer(status=201)
-        return Answer({"records": [volume] if bodies else []})
+        return Answer({"records": [aggregate("small", 1), aggregate("large", 2), aggregate("foreign", 3)]})
 
     with ScriptedServer(script) as server:
         async with client(server.url, password_file) as cluster:
-            await cluster.ensure_volume("main", type="dp", size=1 << 40)
-    (body,) = bodies
-    assert body["aggregates"] == [{"name": "large"}]
-    assert body["guarantee"] == {"type": "none"}
-    assert "efficiency" not in body
+            assert await cluster.emptiest_aggregate() == "large"
 
 
-async def test_an_svm_without_a_usable_aggregate_needs_an_operator(password_file: str) -> None:
+async def test_an_svm_may_have_no_usable_aggregate(password_file: str) -> None:
     def script(_method: str, path: str) -> Answer:
         return Answer({"records": [{"name": "svm"}] if path.startswith("/api/svm/svms") else []})
 
     with ScriptedServer(script) as server:
         async with client(server.url, password_file) as cluster:
-            with pytest.raises(OntapError, match="none that is online") as caught:
-                await cluster.ensure_volume("main", size=1 << 40)
-    assert caught.value.retry is RetryClass.OPERATOR
+            assert await cluster.emptiest_aggregate() is None
 
 
 async def test_every_page_of_a_collection_is_read(password_file: str) -> None:

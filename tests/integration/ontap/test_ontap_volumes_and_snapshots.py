@@ -4,15 +4,20 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from mirrors import Mirror
+from mirrors import Mirror, make_volume
 from simulators import Simulator
 
 from farshore.errors import RetryClass
-from farshore.ontap import Call, OntapCluster, OntapError
+from farshore.ontap import Call, OntapCluster, OntapError, Volume
 
 pytestmark = pytest.mark.integration
 
-SIZE = 1 << 30
+
+@pytest.fixture
+async def volume(nyc: OntapCluster, simulators: dict[str, Simulator], unique: str) -> Volume:
+    """One of the test's own at nyc."""
+    make_volume(simulators["nyc"], unique)
+    return await nyc.find_volume(unique)
 
 
 async def test_a_connection_check_names_the_cluster(nyc: OntapCluster) -> None:
@@ -46,24 +51,10 @@ async def test_an_unreachable_peer_is_not_usable(fra: OntapCluster, simulators: 
     assert {peer.name: peer.usable for peer in await fra.cluster_peers()} == {"cluster-nyc": True, "cluster-syd": False}
 
 
-async def test_a_volume_is_made_once_and_found_by_name(nyc: OntapCluster, unique: str) -> None:
-    made = await nyc.ensure_volume(unique, size=SIZE, junction_path=f"/{unique}")
-    again = await nyc.ensure_volume(unique, size=SIZE, junction_path=f"/{unique}")
-    assert made.uuid == again.uuid == (await nyc.find_volume(unique)).uuid
-    assert (made.svm, made.type, made.state, made.size) == ("svm_nyc", "rw", "online", SIZE)
-    assert made.junction_path == f"/{unique}"
-
-
-async def test_a_volume_whose_making_lost_its_reply_is_found(
-    nyc: OntapCluster, simulators: dict[str, Simulator], unique: str
-) -> None:
-    simulators["nyc"].arm(kind="drop_reply", method="POST", path="/api/storage/volumes")
-    assert (await nyc.ensure_volume(unique, size=SIZE)).name == unique
-
-
-async def test_two_at_once_make_one_volume(nyc: OntapCluster, unique: str) -> None:
-    made = await asyncio.gather(*(nyc.ensure_volume(unique, size=SIZE) for _ in range(4)))
-    assert len({volume.uuid for volume in made}) == 1
+async def test_a_volume_is_found_by_name(nyc: OntapCluster, volume: Volume) -> None:
+    found = await nyc.find_volume(volume.name)
+    assert (found.uuid, found.svm, found.type, found.state) == (volume.uuid, "svm_nyc", "rw", "online")
+    assert (found.size, found.junction_path) == (1 << 30, None)
 
 
 async def test_a_volume_that_isnt_there_is_looked_for_again(nyc: OntapCluster, unique: str) -> None:
@@ -75,33 +66,7 @@ async def test_a_volume_that_isnt_there_is_looked_for_again(nyc: OntapCluster, u
     assert caught.value.retry is RetryClass.REDISCOVER
 
 
-async def test_a_volume_of_the_other_type_is_no_substitute(nyc: OntapCluster, unique: str) -> None:
-    await nyc.ensure_volume(unique, size=SIZE)
-    with pytest.raises(OntapError, match="of type rw, not dp") as caught:
-        await nyc.ensure_volume(unique, type="dp", size=SIZE)
-    assert caught.value.retry is RetryClass.FINAL
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ({"aggregate": "nowhere"}, 917508),
-        ({"size": 4096}, 917534),
-        ({"name": "not a name"}, 917887),
-        ({"junction_path": "relative"}, 918252),
-    ],
-)
-async def test_a_volume_that_cant_be_is_refused_for_good(
-    nyc: OntapCluster, unique: str, change: dict[str, str | int], code: int
-) -> None:
-    arguments: dict[str, str | int] = {"name": unique, "size": SIZE, **change}
-    with pytest.raises(OntapError) as caught:
-        await nyc.ensure_volume(**arguments)  # type: ignore[arg-type]
-    assert (caught.value.retry, caught.value.code) == (RetryClass.FINAL, code)
-
-
-async def test_snapshots_are_listed_by_pattern_in_the_order_they_were_taken(nyc: OntapCluster, unique: str) -> None:
-    volume = await nyc.ensure_volume(unique, size=SIZE)
+async def test_snapshots_are_listed_by_pattern_in_the_order_they_were_taken(nyc: OntapCluster, volume: Volume) -> None:
     for name in ("farshore-t-0-9", "manual", "farshore-t-0-10"):
         await nyc.create_snapshot(volume.uuid, name, comment="taken by a test")
     ours = await nyc.list_snapshots(volume.uuid)
@@ -111,25 +76,22 @@ async def test_snapshots_are_listed_by_pattern_in_the_order_they_were_taken(nyc:
     assert all(snapshot.create_time.tzinfo is not None for snapshot in ours)
 
 
-async def test_a_snapshot_whose_name_exists_is_the_one_that_exists(nyc: OntapCluster, unique: str) -> None:
-    volume = await nyc.ensure_volume(unique, size=SIZE)
+async def test_a_snapshot_whose_name_exists_is_the_one_that_exists(nyc: OntapCluster, volume: Volume) -> None:
     first = await nyc.create_snapshot(volume.uuid, "farshore-t-0-1")
     assert await nyc.create_snapshot(volume.uuid, "farshore-t-0-1") == first
 
 
 async def test_a_snapshot_whose_reply_was_lost_is_found_and_taken_once(
-    nyc: OntapCluster, simulators: dict[str, Simulator], unique: str
+    nyc: OntapCluster, simulators: dict[str, Simulator], volume: Volume
 ) -> None:
-    volume = await nyc.ensure_volume(unique, size=SIZE)
     simulators["nyc"].arm(kind="drop_reply", method="POST", path="*/snapshots")
     made = await nyc.create_snapshot(volume.uuid, "farshore-t-0-1")
     assert await nyc.list_snapshots(volume.uuid, "*") == [made]
 
 
 async def test_a_snapshot_that_the_cluster_couldnt_take_just_now_is_tried_once_more(
-    nyc: OntapCluster, simulators: dict[str, Simulator], unique: str
+    nyc: OntapCluster, simulators: dict[str, Simulator], volume: Volume
 ) -> None:
-    volume = await nyc.ensure_volume(unique, size=SIZE)
     simulators["nyc"].arm(kind="refuse", method="POST", path="*/snapshots", status=503)
     assert (await nyc.create_snapshot(volume.uuid, "farshore-t-0-1")).name == "farshore-t-0-1"
     simulators["nyc"].arm(kind="refuse", method="POST", path="*/snapshots", status=503, times=2)
@@ -139,9 +101,8 @@ async def test_a_snapshot_that_the_cluster_couldnt_take_just_now_is_tried_once_m
 
 
 async def test_a_snapshot_answered_later_than_the_time_out_is_found(
-    simulators: dict[str, Simulator], nyc: OntapCluster, unique: str
+    simulators: dict[str, Simulator], nyc: OntapCluster, volume: Volume
 ) -> None:
-    volume = await nyc.ensure_volume(unique, size=SIZE)
     settings = simulators["nyc"].settings.model_copy(update={"timeout": 2.0})
     async with OntapCluster("nyc", settings) as hasty:
         simulators["nyc"].arm(kind="slow", method="POST", path="*/snapshots", seconds=5)
@@ -159,9 +120,8 @@ async def test_snapshots_that_cant_be_are_refused_for_good(fra: OntapCluster, mi
 
 
 async def test_the_1024th_snapshot_needs_an_operator(
-    nyc: OntapCluster, simulators: dict[str, Simulator], unique: str
+    nyc: OntapCluster, simulators: dict[str, Simulator], volume: Volume
 ) -> None:
-    volume = await nyc.ensure_volume(unique, size=SIZE)
 
     def fill(first: int) -> None:
         for number in range(first, 1023, 4):
@@ -175,8 +135,7 @@ async def test_the_1024th_snapshot_needs_an_operator(
     assert (caught.value.retry, caught.value.code) == (RetryClass.OPERATOR, 525062)
 
 
-async def test_a_deleted_snapshot_is_gone_and_deleting_it_again_is_success(nyc: OntapCluster, unique: str) -> None:
-    volume = await nyc.ensure_volume(unique, size=SIZE)
+async def test_a_deleted_snapshot_is_gone_and_deleting_it_again_is_success(nyc: OntapCluster, volume: Volume) -> None:
     snapshot = await nyc.create_snapshot(volume.uuid, "farshore-t-0-1")
     await nyc.delete_snapshot(volume.uuid, snapshot.uuid)
     assert await nyc.list_snapshots(volume.uuid, "*") == []
@@ -193,9 +152,8 @@ async def test_the_base_of_a_relationship_is_busy_and_stays(established: Mirror)
 
 
 async def test_a_failed_job_has_the_class_of_its_code(
-    nyc: OntapCluster, simulators: dict[str, Simulator], unique: str
+    nyc: OntapCluster, simulators: dict[str, Simulator], volume: Volume
 ) -> None:
-    volume = await nyc.ensure_volume(unique, size=SIZE)
     simulators["nyc"].arm(kind="fail_job", description="POST */snapshots/*", code=524479, message="no space left")
     with pytest.raises(OntapError, match="no space left") as caught:
         await nyc.create_snapshot(volume.uuid, "farshore-t-0-1")
@@ -206,12 +164,3 @@ async def test_a_job_that_nobody_knows_is_rediscovered(nyc: OntapCluster) -> Non
     with pytest.raises(OntapError) as caught:
         await nyc.wait_for_job("11111111-1111-1111-1111-111111111111", call=Call.VOLUME_POST)
     assert (caught.value.retry, caught.value.code) == (RetryClass.REDISCOVER, 4)
-
-
-async def test_an_ems_destination_is_made_once(
-    nyc: OntapCluster, simulators: dict[str, Simulator], unique: str
-) -> None:
-    for _ in range(2):
-        await nyc.create_ems_destination(unique, "http://127.0.0.1:9/events", filters=("snapmirror",))
-    there = simulators["nyc"].request("GET", f"/api/support/ems/destinations?name={unique}&fields=*")
-    assert [one["destination"] for one in there["records"]] == ["http://127.0.0.1:9/events"]

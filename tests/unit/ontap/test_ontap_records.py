@@ -22,7 +22,6 @@ def test_a_relationship_with_a_running_transfer() -> None:
             "exported_snapshot": "farshore-a1-0-17",
             "lag_time": "PT8H35M42S",
             "transfer": {"uuid": "t", "state": "transferring"},
-            "total_transfer_bytes": 4096,
         }
     )
     assert (found.state, found.healthy) == (RelationshipState.SNAPMIRRORED, False)

@@ -97,5 +97,3 @@ def test_what_a_site_has_yet_to_decide_is_told_by_name(knowledge: Knowledge) -> 
     assert knowledge.last_said("main", "fra", [ReadinessState.CORRUPT, ReadinessState.LATE]) == sorted(
         [(failed, "corrupt"), (late, "late")]
     )
-    found = knowledge.announced_from("main", 7)
-    assert [(name, announced.offset) for name, announced in found] == [(repeated, 7), (later, 100)]

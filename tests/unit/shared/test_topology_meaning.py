@@ -43,13 +43,9 @@ def test_a_relationship_is_named_by_registry_and_site_and_so_is_its_consumer_gro
     assert relationship.consumer_group == "farshore.coalescer.main.syd"
 
 
-def test_a_registry_has_an_address_only_where_it_is(topology: Topology) -> None:
-    registry = topology.registries["main"]
-    assert [registry.url_at(site) for site in ("nyc", "syd", "rio")] == [
-        "http://nyc.example:5000",
-        "http://syd.example:5000",
-        None,
-    ]
+def test_a_registry_has_a_place_only_where_it_is(topology: Topology) -> None:
+    places = [topology.registries["main"].place_at(site) for site in ("nyc", "syd", "rio")]
+    assert [place and place.url for place in places] == ["http://nyc.example:5000", "http://syd.example:5000", None]
 
 
 def test_durations_are_seconds_in_the_program(topology: Topology) -> None:

@@ -8,7 +8,6 @@ from datetime import datetime
 from farshore.oci import image_name
 from farshore.records.arrivals import Arrival
 from farshore.records.readiness import EVERYWHERE, Readiness, ReadinessState
-from farshore.records.transfers import TransferRecord
 from farshore_cli.demo.scenario import Push
 
 _PASSING = frozenset({ReadinessState.LATE})
@@ -42,7 +41,6 @@ class Observations:
 
     arrivals: list[Arrival] = field(default_factory=list)
     statements: list[Readiness] = field(default_factory=list)
-    transfers: list[TransferRecord] = field(default_factory=list)
 
     def fate(self, push: Push, site: str) -> Fate:
         """What is known of `push` at `site` now."""
@@ -77,10 +75,6 @@ class Observations:
             if one.state is ReadinessState.READY and one.site != EVERYWHERE
         )
         return [f"{image} at {site}" for (_, site, image), count in counts.items() if count > 1]
-
-    def finished_transfers(self) -> int:
-        """How many transfers ended well."""
-        return len({one.transfer for one in self.transfers if one.phase == "finished"})
 
 
 def _announces(arrival: Arrival, push: Push) -> bool:

@@ -8,14 +8,12 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from farshore.bus.clients import Bus
-from farshore.bus.topics import ARRIVALS, READINESS, TRANSFERS
+from farshore.bus.topics import ARRIVALS, READINESS
 from farshore.records.arrivals import Arrival
-from farshore.records.fences import STATUS_TYPES
 from farshore.records.readiness import Readiness
-from farshore.records.transfers import TransferRecord
 from farshore_cli.demo.observations import Observations
 
-_TOPICS = (ARRIVALS, READINESS, TRANSFERS)
+_TOPICS = (ARRIVALS, READINESS)
 
 
 class Watch:
@@ -74,7 +72,5 @@ class Watch:
             return
         if record.topic == ARRIVALS.name:
             self.observations.arrivals.append(Arrival.from_record(record.headers, record.value, where))
-        elif record.topic == READINESS.name:
+        else:
             self.observations.statements.append(Readiness.from_json(record.value, where))
-        elif dict(record.headers).get("ce_type") not in STATUS_TYPES:
-            self.observations.transfers.append(TransferRecord.model_validate_json(record.value))
