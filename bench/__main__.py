@@ -19,6 +19,7 @@ BENCHMARKS = (
     "reconcile",
     "relationships",
     "latency",
+    "footprint",
     "verification",
     "optimum",
     "edge",

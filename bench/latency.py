@@ -47,11 +47,11 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -73,6 +73,7 @@ from farshore.records.transfers import TransferRecord
 REPOSITORY = "team/app"
 SETTLE_SECONDS = 0.25
 """The default of `batching.settle`, which the local stack's topology leaves as it is."""
+LAYER_BYTES = 9_600
 LEAST_PUSHES = 100
 """At each rate: a 99th percentile of fewer is nothing but the largest."""
 MEASURED_WITHIN_SECONDS = 240.0
@@ -133,11 +134,19 @@ class Transfer(NamedTuple):
     ended: float
 
 
-async def pushes(edge: str, rate: float, count: int) -> dict[str, float]:
-    """Push `count` images at `rate` a second; by tag, when each push was answered."""
+async def prepared(edge: str, rate: float, count: int, layer_bytes: int) -> dict[str, bytes]:
+    """Manifests by tag, of images whose blobs are at the registry."""
+    async with aiohttp.ClientSession() as session:
+        return {
+            f"r{rate:g}-{number}": await _prepare(session, edge, f"{rate:g}-{number}", layer_bytes)
+            for number in range(count)
+        }
+
+
+async def pushes(edge: str, rate: float, manifests: Mapping[str, bytes]) -> dict[str, float]:
+    """Push the images at `rate` a second; by tag, when each push was answered."""
     answered: dict[str, float] = {}
     async with aiohttp.ClientSession() as session:
-        manifests = [await _prepare(session, edge, f"{rate:g}-{number}") for number in range(count)]
 
         async def push(tag: str, content: bytes) -> None:
             url = f"{edge}/v2/{REPOSITORY}/manifests/{tag}"
@@ -147,16 +156,16 @@ async def pushes(edge: str, rate: float, count: int) -> dict[str, float]:
 
         loop, running = asyncio.get_running_loop(), []
         began = loop.time()
-        for number, content in enumerate(manifests):
+        for number, (tag, content) in enumerate(manifests.items()):
             await asyncio.sleep(began + number / rate - loop.time())
-            running.append(asyncio.create_task(push(f"r{rate:g}-{number}", content)))
+            running.append(asyncio.create_task(push(tag, content)))
         await asyncio.gather(*running)
     return answered
 
 
-async def _prepare(session: aiohttp.ClientSession, edge: str, name: str) -> bytes:
+async def _prepare(session: aiohttp.ClientSession, edge: str, name: str, layer_bytes: int) -> bytes:
     """A manifest whose blobs are there."""
-    layer = hashlib.sha256(name.encode()).digest() * 300
+    layer = hashlib.sha256(name.encode()).digest() * (layer_bytes // 32)
     config = json.dumps({"os": "linux", "architecture": "amd64", "own": name}).encode()
     described = []
     for blob, kind in ((config, "config.v1+json"), (layer, "layer.v1.tar")):
@@ -183,32 +192,44 @@ class Measurement:
         self._edge: str = primary["edge"]
         self._seen = Seen()
 
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[Self]:
+        """Read the topics, which `push` waits for, inside."""
+        bus = Bus(self._endpoints["kafka"]["bootstrap_servers"], "bench")
+        self._follower = asyncio.create_task(self._seen.follow(bus))
+        try:
+            yield self
+        finally:
+            self._follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._follower
+
     async def run(self, rates: Iterable[float], seconds: float) -> list[dict[str, Any]]:
         """The figures of each rate and site."""
-        following = asyncio.create_task(self._seen.follow(Bus(self._endpoints["kafka"]["bootstrap_servers"], "bench")))
-        try:
-            await self._push(5.0, 10, following)  # warms up and doesn't count
+        async with self.following():
+            await self.push(5.0, await self.prepare(5.0, 10))  # warms up and doesn't count
             rows = []
             for rate in rates:
+                images = await self.prepare(rate, max(round(rate * seconds), LEAST_PUSHES))
                 before, began = self._cpu_seconds(), time.monotonic()
-                answered = await self._push(rate, max(round(rate * seconds), LEAST_PUSHES), following)
+                answered = await self.push(rate, images)
                 took = time.monotonic() - began
                 cores = {part: round((used - before[part]) / took, 2) for part, used in self._cpu_seconds().items()}
                 rows += [{**row, "cores": cores} for row in await self._rows(rate, answered)]
-        finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
         return rows
 
-    async def _push(self, rate: float, count: int, following: "asyncio.Task[None]") -> dict[str, float]:
+    async def prepare(self, rate: float, count: int, *, layer_bytes: int = LAYER_BYTES) -> dict[str, bytes]:
+        """Images for `push`, their blobs already there; no two calls with the same rate."""
+        return await prepared(self._edge, rate, count, layer_bytes)
+
+    async def push(self, rate: float, images: Mapping[str, bytes]) -> dict[str, float]:
         """Push, and return when each push was answered once all is ready at every site."""
-        answered = await pushes(self._edge, rate, count)
+        answered = await pushes(self._edge, rate, images)
         wanted = {(tag, site) for tag in answered for site in self._sites}
 
         def is_there() -> bool:
-            if following.done():
-                following.result()
+            if self._follower.done():
+                self._follower.result()
             ready = self._seen.ready
             return wanted <= ready.keys() and all(
                 (ready[one][1].transfer or "") in self._seen.noticed for one in wanted
@@ -220,7 +241,7 @@ class Measurement:
     def _cpu_seconds(self) -> dict[str, float]:
         used: dict[str, float] = defaultdict(float)
         for process in self._endpoints["processes"]:
-            used[process["name"]] += sum(cpu_seconds(pid) for pid in _with_children(process["pid"]))
+            used[process["name"]] += sum(cpu_seconds(pid) for pid in with_children(process["pid"]))
         return used
 
     async def _rows(self, rate: float, answered: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -232,9 +253,9 @@ class Measurement:
         return rows
 
 
-def _with_children(pid: int) -> list[int]:
+def with_children(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(one for child in children for one in _with_children(int(child)))]
+    return [pid, *(one for child in children for one in with_children(int(child)))]
 
 
 def _snapshots_taken(log: Path) -> dict[str, SourceSnapshot]:
@@ -332,21 +353,21 @@ def main() -> int:
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0, 20.0], help="pushes a second")
     parser.add_argument("--seconds", type=float, default=30.0, help=f"of each rate, for {LEAST_PUSHES} pushes at least")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=_memory()) as folder, LocalStack(Path(folder) / "state") as stack:
+    with tempfile.TemporaryDirectory(dir=memory_folder()) as folder, LocalStack(Path(folder) / "state") as stack:
         rows = asyncio.run(_measure(stack, options.rates, options.seconds))
     result = {
         "name": "latency",
         "reference": "ms beyond settle and the raw transfer, p50/p99: " + ", ".join(_brief(row) for row in rows),
         "figure": f"{max(row['beyond_p50_ms'] for row in rows)}/{max(row['beyond_p99_ms'] for row in rows)} ms",
         "rows": rows,
-        "volumes": _memory() or tempfile.gettempdir(),
+        "volumes": memory_folder() or tempfile.gettempdir(),
         "load_average": os.getloadavg()[0],
     }
     print(json.dumps(result, indent=2))
     return 0
 
 
-def _memory() -> str | None:
+def memory_folder() -> str | None:
     """A file system in memory, where there is one with room."""
     if not MEMORY.is_dir():
         return None

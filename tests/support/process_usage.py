@@ -20,6 +20,11 @@ def most_resident_mib(pid: int) -> float:
     return _status_mib(pid, "VmHWM")
 
 
+def forget_most_resident(pid: int) -> None:
+    """Let `most_resident_mib` begin anew. Source: proc(5), clear_refs."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def _status_mib(pid: int, name: str) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
