@@ -52,7 +52,12 @@ MUTANTS = {
         "supersede", "if own < place else None", "if own > place else None"
     ),
     "another name of the same digest counts as the image": Mutant(
-        "supersede", "for offset in about if self._events[offset][0].image == event.image", "for offset in about"
+        "supersede",
+        "self._about.get((event.registry, event.image, None), ())",
+        "offset for offset, (one, _) in self._events.items() if one.digest == event.digest",
+    ),
+    "a deletion doesn't touch what other names had": Mutant(
+        "supersede", "_subjects(event, _OPPOSED.get(event.kind))", "_subjects(event, event.kind)"
     ),
     "what was decided stays in the index": Mutant("supersede", "self._about[subject].discard(offset)", "pass"),
     "arrivals of an image are concluded in any order": Mutant(

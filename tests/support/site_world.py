@@ -19,7 +19,7 @@ from evidence import TOPICS, Evidence
 from fault_proxy import FaultProxy
 from fault_run import EarlyCheck
 from registry_process import Pusher, RegistryProcess
-from verifier_world import VerifierProcess, copy_volume, make_event
+from verifier_world import SESSION_TIMEOUT, VerifierProcess, copy_volume, make_event
 from waiting import wait_until
 
 from farshore.bus.clients import Bus
@@ -175,7 +175,7 @@ class SiteWorld:
 
 
 @contextlib.asynccontextmanager
-async def site_world(folder: Path, tools: Tools) -> AsyncIterator[SiteWorld]:
+async def site_world(folder: Path, tools: Tools, session_timeout: float = SESSION_TIMEOUT) -> AsyncIterator[SiteWorld]:
     """The world, running; the sites are of both major versions of the registry where both are here."""
     program = {"v2": tools.registries["v2"], "v3": tools.registries.get("v3") or tools.registries["v2"]}
     async with contextlib.AsyncExitStack() as stack:
@@ -199,7 +199,8 @@ async def site_world(folder: Path, tools: Tools) -> AsyncIterator[SiteWorld]:
         await producer.start()
         stack.push_async_callback(producer.stop)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        verifier = VerifierProcess(topology, broker.bootstrap, folder / "verifier.log")
+        log_file = folder / "verifier.log"
+        verifier = VerifierProcess(topology, broker.bootstrap, log_file, session_timeout=session_timeout)
         check = EarlyCheck({site: folder / site for site in SITES})
         pusher = Pusher(registries["nyc"].url, session)
         world = SiteWorld(folder, bus, pusher, proxy, registries[SICK], verifier, producer, check)

@@ -140,6 +140,7 @@ class VerifierProcess:
     port: int = field(default_factory=free_port)
     mounts: str = ""
     sites: str = ""
+    session_timeout: float = SESSION_TIMEOUT
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -147,7 +148,7 @@ class VerifierProcess:
             **os.environ,
             "FARSHORE_TOPOLOGY": str(self.topology),
             "FARSHORE_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
-            "FARSHORE_KAFKA_SESSION_TIMEOUT": str(SESSION_TIMEOUT),
+            "FARSHORE_KAFKA_SESSION_TIMEOUT": str(self.session_timeout),
             "FARSHORE_LISTEN": f"127.0.0.1:{self.port}",
             "FARSHORE_VERIFIER_MOUNTS": self.mounts,
             "FARSHORE_VERIFIER_SITES": self.sites,

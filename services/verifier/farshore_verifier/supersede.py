@@ -23,14 +23,21 @@ class Reach(Enum):
     """Only where the newer one explains the failure: a delete explains absence, a push explains presence."""
 
 
+_OPPOSED = {
+    EventKind.MANIFEST_PUSHED: EventKind.MANIFEST_DELETED,
+    EventKind.MANIFEST_DELETED: EventKind.MANIFEST_PUSHED,
+}
+_Subject = tuple[str, str, EventKind | None]
+"""What an event is about: registry and image by name, or registry, image by digest, and what happened to that."""
+
+
 def reach(newer: Event, older: Event) -> Reach | None:
     """How `newer` bears on `older`, both of one registry; None where it doesn't."""
     if newer.repository != older.repository or newer.kind not in ANNOUNCED_KINDS:
         return None
     if newer.image == older.image:
         return Reach.NAME
-    kinds = {newer.kind, older.kind}
-    opposed = kinds == {EventKind.MANIFEST_PUSHED, EventKind.MANIFEST_DELETED}
+    opposed = _OPPOSED.get(newer.kind) is older.kind
     return Reach.CONTENT if opposed and newer.digest == older.digest else None
 
 
@@ -59,7 +66,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._events: dict[int, tuple[Event, Place]] = {}
-        self._about: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+        self._about: defaultdict[_Subject, set[int]] = defaultdict(set)
 
     def __contains__(self, offset: int) -> bool:
         return offset in self._events
@@ -67,19 +74,20 @@ class Waiting:
     def add(self, offset: int, event: Event, place: Place) -> None:
         """The arrival at `offset` is to be decided."""
         self._events[offset] = event, place
-        for subject in subjects(event):
+        for subject in _subjects(event, event.kind):
             self._about[subject].add(offset)
 
     def remove(self, offset: int) -> None:
         """The arrival at `offset` has been decided."""
-        for subject in subjects(self._events.pop(offset)[0]):
+        event, _ = self._events.pop(offset)
+        for subject in _subjects(event, event.kind):
             self._about[subject].discard(offset)
             if not self._about[subject]:
                 del self._about[subject]
 
     def touched_by(self, newer: Event, place: Place) -> Iterator[tuple[int, Reach]]:
         """The undecided arrivals of events before `place` that `newer`, which stands there, makes moot, and how far."""
-        for offset in self._about_any(newer):
+        for offset in self._concerned(newer):
             event, own = self._events[offset]
             bearing = reach(newer, event) if own < place else None
             if bearing is not None:
@@ -88,7 +96,7 @@ class Waiting:
     def bears_on(self, older: Event, place: Place) -> Reach | None:
         """How the undecided arrivals of events after `place` bear on `older`, which stands there."""
         found = set()
-        for offset in self._about_any(older):
+        for offset in self._concerned(older):
             event, own = self._events[offset]
             if own > place:
                 found.add(reach(event, older))
@@ -96,16 +104,17 @@ class Waiting:
 
     def of_image(self, event: Event) -> list[int]:
         """The undecided arrivals of the event's image by name, in the order in which they were read."""
-        about = self._about.get((event.registry, event.image), ())
-        return sorted(offset for offset in about if self._events[offset][0].image == event.image)
+        return sorted(self._about.get((event.registry, event.image, None), ()))
 
-    def _about_any(self, event: Event) -> list[int]:
-        return sorted({offset for subject in subjects(event) for offset in self._about.get(subject, ())})
+    def _concerned(self, event: Event) -> list[int]:
+        """Those that `event` may bear on, or be touched by: not the many that have the same digest by other names."""
+        subjects = _subjects(event, _OPPOSED.get(event.kind))
+        return sorted({offset for subject in subjects for offset in self._about.get(subject, ())})
 
 
-def subjects(event: Event) -> set[tuple[str, str]]:
-    """What an event is about: its image by name, and by digest where it has one."""
-    names = {event.image}
-    if event.digest is not None:
-        names.add(image_name(event.repository, event.digest, None))
-    return {(event.registry, name) for name in names}
+def _subjects(event: Event, kind: EventKind | None) -> list[_Subject]:
+    """The event's image by name, and by digest where it has one and something of `kind` happens to that."""
+    named: list[_Subject] = [(event.registry, event.image, None)]
+    if event.digest is None or kind is None:
+        return named
+    return [*named, (event.registry, image_name(event.repository, event.digest, None), kind)]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from farshore.oci import Digest, Repository, Tag
 from farshore.records.events import Event, EventKind
+from farshore_verifier import supersede
 from farshore_verifier.supersede import Place, Reach, Waiting, reach
 
 A, B = Digest.of(b"a"), Digest.of(b"b")
@@ -78,3 +79,22 @@ def test_the_index_finds_exactly_what_comparing_with_each_would(
     assert waiting.bears_on(one, place) is next((bearing for bearing in Reach if bearing in newer), None)
     same = [offset for offset, event, _ in left if event.image == one.image]
     assert waiting.of_image(one) == same
+
+
+def test_names_of_one_digest_are_not_compared_with_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lane may hold a thousand: comparing each with each took a second, in which nothing else was done."""
+    compared = []
+
+    def counted(newer: Event, older: Event) -> Reach | None:
+        compared.append((newer, older))
+        return reach(newer, older)
+
+    monkeypatch.setattr(supersede, "reach", counted)
+    waiting = Waiting()
+    for number in range(100):
+        event, place = happened(PUSH, A, f"v{number}"), Place(0, number)
+        assert list(waiting.touched_by(event, place)) == []
+        assert waiting.bears_on(event, place) is None
+        waiting.add(number, event, place)
+    assert compared == []
+    assert len(list(waiting.touched_by(happened(DELETE, A), Place(0, 100)))) == 100
