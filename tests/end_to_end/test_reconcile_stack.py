@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from coalescer_world import read_all
-from kafka_log import delete_before
+from kafka_log import delete_before, read_topic
 from local_stack import LocalStack, kill
 from stack_images import push_image
 from waiting import wait_until
@@ -50,22 +50,11 @@ async def push(stack: LocalStack, tools: Tools, folder: Path, name: str) -> Push
 
 async def ready_at(stack: LocalStack, push: Push) -> set[str]:
     """The sites whose last word on the image is ready, with this very digest."""
-    consumer: AIOKafkaConsumer = Bus(stack.endpoints["kafka"]["bootstrap_servers"]).reader()
-    partitions = [TopicPartition(READINESS.name, number) for number in range(READINESS.partitions)]
-    consumer.assign(partitions)
-    await consumer.start()
     last: dict[str, Readiness] = {}
-    try:
-        ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning()
-        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=100)).values():
-                for record in records:
-                    said = Readiness.from_json(record.value, "readiness")
-                    if (said.repository, said.tag) == (push.repository, push.tag):
-                        last[said.site] = said
-    finally:
-        await consumer.stop()
+    for record in await read_topic(Bus(stack.endpoints["kafka"]["bootstrap_servers"]), READINESS):
+        said = Readiness.from_json(record.value or b"", "readiness")
+        if (said.repository, said.tag) == (push.repository, push.tag):
+            last[said.site] = said
     return {site for site, said in last.items() if said.state is ReadinessState.READY and said.digest == push.digest}
 
 

@@ -24,7 +24,6 @@ from waiting import wait_until
 from farshore.bus.topics import READINESS, TRANSFERS
 from farshore.records.cloudevent import CloudEvent
 from farshore.records.readiness import EVERYWHERE
-from farshore_cli.demo.skopeo import Skopeo
 from farshore_cli.tools.find import Tools
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
@@ -46,7 +45,7 @@ async def traced(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Asyn
             "FARSHORE_RECONCILER_EVERY": "3600",
         }
         with LocalStack(folder / "state", environ=environ) as stack:
-            traced = TracedStack(stack, collector, Skopeo(tools.skopeo), folder)
+            traced = TracedStack(stack, collector, tools, folder)
             await traced.push_as_one_batch()
             yield traced
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from kafka_log import read_topic
 from live_log import whole_lines
 from simulators import Simulator, start_simulators
 from waiting import wait_until
@@ -250,21 +251,7 @@ class World:
 
 async def read_all(bus: Bus, topic: Topic) -> list[tuple[Any, bytes]]:
     """Headers and values of all committed records of `topic`."""
-    consumer: AIOKafkaConsumer = bus.reader()
-    partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-    consumer.assign(partitions)
-    await consumer.start()
-    try:
-        await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
-        found = []
-        for partition in partitions:
-            while await consumer.position(partition) < ends[partition]:
-                batch = await consumer.getmany(partition, timeout_ms=200)
-                found += [(record.headers, record.value) for record in batch.get(partition, [])]
-        return found
-    finally:
-        await consumer.stop()
+    return [(record.headers, record.value or b"") for record in await read_topic(bus, topic)]
 
 
 @asynccontextmanager

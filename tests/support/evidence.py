@@ -5,12 +5,12 @@ between two polls, and nothing has to run while faults are at work.
 """
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from kafka_log import read_from_the_beginning
 
 from farshore.bus.clients import Bus
 from farshore.bus.topics import ARRIVALS, DEADLETTER, EVENTS, READINESS
@@ -120,24 +120,6 @@ async def collect(bus: Bus) -> Evidence:
     for record in await read_from_the_beginning(bus, places):
         evidence.take(record)
     return evidence
-
-
-async def read_from_the_beginning(bus: Bus, places: Iterable[TopicPartition]) -> "list[ConsumerRecord[bytes, bytes]]":
-    """All committed records of `places` up to now, each partition's in order."""
-    places = list(places)
-    consumer: AIOKafkaConsumer = bus.reader()
-    consumer.assign(places)
-    await consumer.start()
-    try:
-        await consumer.seek_to_beginning(*places)
-        ends = await consumer.end_offsets(places)
-        found = []
-        for place in places:
-            while await consumer.position(place) < ends[place]:
-                found += (await consumer.getmany(place, timeout_ms=200)).get(place, [])
-        return found
-    finally:
-        await consumer.stop()
 
 
 async def _partitions(bus: Bus, topic: str) -> list[int]:

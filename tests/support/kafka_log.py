@@ -9,6 +9,7 @@ from waiting import wait_until
 
 from farshore.bus.clients import Bus
 from farshore.bus.end_of_log import end_of_log
+from farshore.bus.topics import Topic
 
 
 @asynccontextmanager
@@ -67,6 +68,31 @@ async def write_transaction(
     for value in values:
         await producer.send_and_wait(topic, value, partition=0)
     await (producer.commit_transaction() if commit else producer.abort_transaction())
+
+
+async def read_topic(bus: Bus, topic: Topic) -> list[ConsumerRecord[bytes, bytes]]:
+    """All committed records of one of farshore's topics up to now, each partition's in order."""
+    return await read_from_the_beginning(
+        bus, [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+    )
+
+
+async def read_from_the_beginning(bus: Bus, places: Iterable[TopicPartition]) -> list[ConsumerRecord[bytes, bytes]]:
+    """All committed records of `places` up to now, each partition's in order."""
+    places = list(places)
+    consumer: AIOKafkaConsumer = bus.reader()
+    consumer.assign(places)
+    await consumer.start()
+    try:
+        await consumer.seek_to_beginning(*places)
+        ends = await consumer.end_offsets(places)
+        found: list[ConsumerRecord[bytes, bytes]] = []
+        for place in places:
+            while await consumer.position(place) < ends[place]:
+                found += (await consumer.getmany(place, timeout_ms=200)).get(place, [])
+        return found
+    finally:
+        await consumer.stop()
 
 
 async def read_all(bus: Bus, topic: str, partition: int = 0) -> list[ConsumerRecord[bytes, bytes]]:

@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
+from kafka_log import read_topic
 from notifications import CONTENT_TYPE
 from receiver_topology import topology_text
 from waiting import wait_until
 
+from farshore.bus.clients import Bus
 from farshore.bus.topics import Topic
 from farshore_cli.tools.child import spawn, tail
 from farshore_cli.tools.ports import free_port
@@ -159,19 +160,6 @@ async def post(
         return Answer(answer.status, answer.headers, json.loads(await answer.read() or b"null"))
 
 
-async def records_of(bootstrap: str, topic: Topic, key: str) -> list[ConsumerRecord]:
+async def records_of(bootstrap: str, topic: Topic, key: str) -> list[ConsumerRecord[bytes, bytes]]:
     """All records of a topic that have this key, in their order."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
-        found: list[ConsumerRecord] = []
-        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-            for batch in (await consumer.getmany(timeout_ms=500)).values():
-                found += [record for record in batch if record.key == key.encode()]
-        return found
-    finally:
-        await consumer.stop()
+    return [record for record in await read_topic(Bus(bootstrap), topic) if record.key == key.encode()]

@@ -4,12 +4,11 @@ import json
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import next_version.sitecustomize as next_version
-from aiokafka import TopicPartition
-from evidence import read_from_the_beginning
+from kafka_log import read_topic
 from live_log import whole_lines
 from local_stack import LocalStack, children, is_running
 from waiting import wait_until
@@ -77,10 +76,7 @@ def _ready_url(stack: LocalStack, name: str) -> str:
 
 async def versions_by_topic(bus: Bus) -> Mapping[str, set[str]]:
     """Which versions wrote records: `this`, `next`."""
-    places: Sequence[TopicPartition] = [
-        TopicPartition(topic.name, number) for topic in TOPICS for number in range(topic.partitions)
-    ]
     found = defaultdict(set)
-    for record in await read_from_the_beginning(bus, places):
+    for record in [record for topic in TOPICS for record in await read_topic(bus, topic)]:
         found[record.topic].add("next" if next_version.ATTRIBUTE in record.headers else "this")
     return found

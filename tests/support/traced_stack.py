@@ -1,27 +1,25 @@
 """A whole stack whose services export their spans to a collector, and two images that one batch brought everywhere."""
 
-import asyncio
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from farshore_command import end_of, start_farshore
+from kafka_log import read_topic
 from local_stack import LocalStack
 from otlp_collector import OtlpCollector, Span, SpanId, id_of
+from stack_images import push_image
 from waiting import wait_until
 
 from farshore.bus.clients import Bus
 from farshore.bus.topics import EVENTS, READINESS, Topic
-from farshore.oci import Repository, Tag
 from farshore.records.cloudevent import CloudEvent
 from farshore.records.readiness import Readiness, ReadinessState
 from farshore.topology import Batching
-from farshore_cli.demo.oci_layout import LayoutWriter
 from farshore_cli.demo.scenario import Push
-from farshore_cli.demo.skopeo import Skopeo
+from farshore_cli.tools.find import Tools
 
 SITES = ("fra", "syd")
 SERVICES = {"farshore-receiver", "farshore-coalescer", "farshore-verifier"}
@@ -33,7 +31,7 @@ class TracedStack:
 
     stack: LocalStack
     collector: OtlpCollector
-    skopeo: Skopeo
+    tools: Tools
     folder: Path
     images: list[Push] = field(default_factory=list)
     readiness: dict[tuple[str, str], SpanId] = field(default_factory=dict)
@@ -54,7 +52,8 @@ class TracedStack:
         try:
             await wait_until(held.exists, 60, "the fence to hold")
             for name in ("one", "two"):
-                self.images.append(await self._push(name))
+                pushed = await push_image(self.stack, self.tools, self.folder, f"team/{name}")
+                self.images.append(pushed.push)
             await wait_until(self._are_known, 60, "both events at the coalescer")
             settled = time.monotonic() + Batching().settle
             await wait_until(lambda: time.monotonic() > settled, 10, "them to have settled")
@@ -64,14 +63,6 @@ class TracedStack:
         assert done.code == 0, done.err
         await wait_until(self._is_told, 90, "both images ready everywhere")
         await wait_until(self._is_received, 60, "the spans")
-
-    async def _push(self, name: str) -> Push:
-        writer = LayoutWriter(self.folder / name)
-        image = writer.image([writer.layer(os.urandom(50_000))])
-        writer.name(image, "it")
-        pushed = Push(Repository.parse(f"team/{name}"), Tag.parse("v1"), image.digest, "it")
-        await self.skopeo.push(writer.folder, pushed, self.stack.endpoints["sites"]["nyc"]["edge"])
-        return pushed
 
     async def _are_known(self) -> bool:
         """Whether the coalescer knows of all pushes."""
@@ -105,20 +96,7 @@ class TracedStack:
 
     async def read_all(self, topic: Topic) -> list[ConsumerRecord[bytes, bytes]]:
         """All that is in a topic now."""
-        consumer: AIOKafkaConsumer = Bus(self.kafka).reader()
-        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        consumer.assign(partitions)
-        await consumer.start()
-        found = []
-        try:
-            ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning()
-            while any(await asyncio.gather(*(_is_before(consumer, place, end) for place, end in ends.items()))):
-                for records in (await consumer.getmany(timeout_ms=100)).values():
-                    found += records
-        finally:
-            await consumer.stop()
-        return found
+        return await read_topic(Bus(self.kafka), topic)
 
     def span(self, which: SpanId) -> Span:
         """The span as it was received."""
@@ -143,7 +121,3 @@ class TracedStack:
         """The path to the span that published the image's arrival at the site together with others."""
         (link,) = self.path_of(image, site)[2].links
         return self.path(link)
-
-
-async def _is_before(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> bool:
-    return bool(await consumer.position(place) < end)

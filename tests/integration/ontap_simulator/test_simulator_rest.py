@@ -278,7 +278,7 @@ def test_a_relationship_that_cannot_be_is_refused(nyc: SimulatedCluster, fra: Si
 
 
 def test_a_rebooting_cluster_is_away_and_comes_back(nyc: SimulatedCluster) -> None:
-    nyc.sim("POST", "faults", {"kind": "reboot", "seconds": 0.5})
+    nyc.sim("POST", "faults", {"kind": "reboot", "seconds": 3})
     assert nyc.api("GET", "/cluster")[0] == 503
     wait_for(lambda: nyc.api("GET", "/cluster")[0] == 200, "the cluster")
 
