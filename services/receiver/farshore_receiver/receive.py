@@ -99,7 +99,8 @@ class Notifications:
     async def _take(self, registry: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the request of a sender who may post."""
         fields: Fields = dict(scope["headers"])
-        adapter = choose_adapter(fields.get(b"content-type", b"").decode("latin-1"))
+        content_type, event_type = fields.get(b"content-type", b""), fields.get(b"ce-type", b"")
+        adapter = choose_adapter(content_type.decode("latin-1"), event_type.decode("latin-1"))
         if adapter is Unsupported.NOT_A_NOTIFICATION:
             await self._refuse(send, problems.NOT_A_NOTIFICATION, registry)
             return

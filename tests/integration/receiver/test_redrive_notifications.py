@@ -18,6 +18,8 @@ from farshore_cli.tools.ports import free_port
 
 pytestmark = pytest.mark.integration
 
+ZOT = Path(__file__).parents[2] / "payloads" / "zot.json"
+
 
 async def give_up(folder: Path, bootstrap: str, registry: str, *bodies: bytes) -> None:
     """Have a receiver refuse notifications: in its topology the repositories have the prefix of no registry."""
@@ -55,6 +57,19 @@ async def test_once_the_topology_is_corrected_its_notifications_become_events(
         again = await redrive(bootstrap, unique, receiver.url)
         assert (again.code, "2 sent back before" in again.out) == (0, True), again
     assert [event.repository for event in await events_of(bootstrap, unique)] == ["elsewhere/x", "lib/one", "lib/two"]
+
+
+async def test_an_event_of_zot_comes_back_as_one(bootstrap: str, unique: str, tmp_path: Path) -> None:
+    events = {event["label"]: event for event in json.loads(ZOT.read_text())["events"]}
+    headers = {name: value for name, value in events["02-push-by-tag"]["headers"].items() if name != "Authorization"}
+    body = json.dumps(events["02-push-by-tag"]["body"])
+    async with ReceiverProcess(tmp_path / "wrong", bootstrap, {unique: "elsewhere/"}) as receiver:
+        assert (await post(receiver, unique, body, headers=headers)).counts == (0, 0, 1)
+    async with ReceiverProcess(tmp_path / "right", bootstrap, {unique: ""}) as receiver:
+        done = await redrive(bootstrap, unique, receiver.url)
+        assert (done.code, "1 sent back" in done.out) == (0, True), done
+    (event,) = await events_of(bootstrap, unique)
+    assert (event.kind, event.repository, event.tag) == ("manifest.pushed", "team/app", "v1")
 
 
 async def test_the_topologys_own_token_is_used(bootstrap: str, unique: str, tmp_path: Path) -> None:

@@ -159,6 +159,14 @@ def test_letters_go_back_to_where_they_came_from() -> None:
     assert route(refused_notification()) == ToReceiver("main", "application/json", None)
 
 
+def test_a_cloud_event_goes_back_with_its_attributes_and_no_other_header() -> None:
+    headers = [("Content-Type", b"application/json"), ("Ce-Type", b"zotregistry.image.updated"), ("ce-id", b"7")]
+    others = [("ce-bad", b"x\r\ny: z"), ("ce-a b", b"x"), ("x-own", b"1"), ("host", b"nyc.example")]
+    where = route(refused_notification(original_headers=(*headers, *others)))
+    attributes = (("ce-type", "zotregistry.image.updated"), ("ce-id", "7"))
+    assert where == ToReceiver("main", "application/json", None, attributes)
+
+
 @pytest.mark.parametrize(
     "letter",
     [

@@ -47,6 +47,7 @@ class Receiver:
         """
         url = f"{self._url}/v1/notifications/{to.registry}"
         headers = {"Authorization": f"Bearer {self._token_for(to.registry)}", "Content-Type": to.content_type}
+        headers |= dict(to.attributes)
         if to.traceparent:
             headers["traceparent"] = to.traceparent
         reason = ""

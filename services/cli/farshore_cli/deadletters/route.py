@@ -34,6 +34,7 @@ _HOPELESS = {
 _CUT = frozenset({"too-large"})
 
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,255}")
+_ATTRIBUTE = re.compile(r"ce-[a-z0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class ToReceiver:
     registry: str
     content_type: str
     traceparent: str | None
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Those of a CloudEvent in binary mode, by their headers `ce-…`."""
 
     def __str__(self) -> str:
         return f"POST /v1/notifications/{self.registry}"
@@ -81,8 +84,9 @@ def route(entry: Entry) -> ToArrivals | ToReceiver | Refusal:
             content_type = headers.get("content-type", "")
             if not _HEADER_VALUE.fullmatch(content_type):
                 return Refusal("its Content-Type was not kept", can_be_forced=False)
-            traceparent = headers.get("traceparent", "")
-            return ToReceiver(registry, content_type, traceparent if _HEADER_VALUE.fullmatch(traceparent) else None)
+            kept = {name: value for name, value in headers.items() if _HEADER_VALUE.fullmatch(value)}
+            attributes = tuple((name, value) for name, value in kept.items() if _ATTRIBUTE.fullmatch(name))
+            return ToReceiver(registry, content_type, kept.get("traceparent"), attributes)
         case None:
             return Refusal("nothing is known of where it came from", can_be_forced=False)
 

@@ -8,11 +8,12 @@ manifest) has a tag and no digest; a deletion by digest doesn't tell whether it 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from farshore.oci import Digest, InvalidNameError, Repository, Tag
+from farshore.oci import Digest, Repository, Tag
 from farshore.records.events import EventKind
+from farshore_receiver.adapters import fields
+from farshore_receiver.adapters.fields import UnusableError
 from farshore_receiver.adapters.parsed import Change, Dropped, Parsed, Rejected
 from farshore_receiver.adapters.strict_json import NotJsonError, parse_json
 
@@ -20,13 +21,8 @@ CONTENT_TYPE_2_8 = "application/vnd.docker.distribution.events.v1+json"
 CONTENT_TYPE_3 = "application/vnd.docker.distribution.events.v2+json"
 
 _MANIFEST = re.compile(r"application/vnd\.(oci|docker)\.[a-z.]*(manifest|index)([.+].*)?")
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+/;= -]{1,255}")
-_WORD = re.compile(r"[\x21-\x7e]{1,255}")
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_SIZE = 2**63 - 1
-
-N = TypeVar("N", Digest, Repository, Tag)
+_TARGET = "target."
 
 
 def parse(_headers: Mapping[bytes, bytes], body: bytes) -> Parsed:
@@ -36,7 +32,7 @@ def parse(_headers: Mapping[bytes, bytes], body: bytes) -> Parsed:
         events = _events_of(envelope)
     except NotJsonError as error:
         return Parsed(rejected=(Rejected("not-json", str(error)),))
-    except _UnusableError as error:
+    except UnusableError as error:
         return Parsed(rejected=(Rejected(error.code, error.reason),))
     changes: list[Change] = []
     dropped: list[Dropped] = []
@@ -45,7 +41,7 @@ def parse(_headers: Mapping[bytes, bytes], body: bytes) -> Parsed:
     for index, event in enumerate(events):
         try:
             found = _read_event(event, index, instances)
-        except _UnusableError as error:
+        except UnusableError as error:
             rejected.append(Rejected(error.code, error.reason, index))
         else:
             if isinstance(found, Change):
@@ -63,48 +59,39 @@ def single_out(body: bytes, indexes: Sequence[int]) -> list[bytes]:
     return [json.dumps({"events": [events[index]]}).encode() for index in indexes]
 
 
-class _UnusableError(Exception):
-    """An envelope or an event that can't be used."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
-
-
 def _events_of(envelope: Any) -> list[Any]:
     if not isinstance(envelope, dict) or "events" not in envelope:
-        raise _UnusableError("not-an-envelope", "it is not an object with the key events")
+        raise UnusableError("not-an-envelope", "it is not an object with the key events")
     events = envelope["events"]
     if events is None:  # how Go writes an empty slice that was never made
         return []
     if not isinstance(events, list):
-        raise _UnusableError("not-an-envelope", "events is not a list")
+        raise UnusableError("not-an-envelope", "events is not a list")
     return events
 
 
 def _read_event(event: Any, index: int, instances: list[str]) -> Change | Dropped:
     if not isinstance(event, dict):
-        raise _UnusableError("malformed-event", "it is not an object")
-    source = _part(event, "source")
-    instance = _word(source, "instanceID")
+        raise UnusableError("malformed-event", "it is not an object")
+    source = fields.part(event, "source")
+    instance = fields.word(source, "instanceID")
     if instance:
         instances.append(instance)
     action = event.get("action")
     if action == "pull":
         return Dropped.PULL
-    target = _part(event, "target")
-    media_type = _media_type(target)
-    digest, tag = _name(target, "digest", Digest), _name(target, "tag", Tag)
+    target = fields.part(event, "target")
+    media_type = fields.media_type(target, within=_TARGET)
+    digest, tag = fields.name(target, "digest", Digest, within=_TARGET), fields.name(target, "tag", Tag, within=_TARGET)
     kind = _kind(action, media_type, digest, tag)
     if isinstance(kind, Dropped):
         return kind
-    repository = _name(target, "repository", Repository)
+    repository = fields.name(target, "repository", Repository, within=_TARGET)
     if repository is None:
-        raise _UnusableError("malformed-event", "target.repository is missing")
-    notification_id = _word(event, "id")
+        raise UnusableError("malformed-event", "target.repository is missing")
+    notification_id = fields.word(event, "id")
     if not notification_id:
-        raise _UnusableError("malformed-event", "id is missing")
+        raise UnusableError("malformed-event", "id is missing")
     return Change(
         notification_id=notification_id,
         place=index,
@@ -114,7 +101,7 @@ def _read_event(event: Any, index: int, instances: list[str]) -> Change | Droppe
         tag=tag,
         media_type=media_type,
         size=_size(target),
-        occurred_at=_time(event),
+        occurred_at=fields.time(event, "timestamp"),
         registry_instance=instance,
     )
 
@@ -127,7 +114,7 @@ def _kind(action: Any, media_type: str | None, digest: Digest | None, tag: Tag |
         case "delete" if tag is not None:
             return EventKind.TAG_DELETED
         case "push" | "mount" if digest is None:
-            raise _UnusableError("malformed-event", f"a {action} without a digest")
+            raise UnusableError("malformed-event", f"a {action} without a digest")
         case "push" if is_manifest:
             return EventKind.MANIFEST_PUSHED
         case "push" if media_type is not None:
@@ -135,57 +122,15 @@ def _kind(action: Any, media_type: str | None, digest: Digest | None, tag: Tag |
         case "mount":
             return EventKind.BLOB_MOUNTED
         case "push":
-            raise _UnusableError("malformed-event", "a push without a media type")
+            raise UnusableError("malformed-event", "a push without a media type")
         case "delete":
-            raise _UnusableError("malformed-event", "a delete without a digest and without a tag")
+            raise UnusableError("malformed-event", "a delete without a digest and without a tag")
         case str() if media_type is not None and not is_manifest:
             return Dropped.UNKNOWN_BLOB_ACTION
         case str():
-            raise _UnusableError("unknown-action", f"the action {action[:40]!r} is not known")
+            raise UnusableError("unknown-action", f"the action {action[:40]!r} is not known")
         case _:
-            raise _UnusableError("malformed-event", "action is not text")
-
-
-def _part(event: dict[str, Any], key: str) -> dict[str, Any]:
-    value = event.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _UnusableError("malformed-event", f"{key} is not an object")
-    return value
-
-
-def _text(part: dict[str, Any], key: str) -> str | None:
-    value = part.get(key)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise _UnusableError("malformed-event", f"{key} is not text")
-    return value
-
-
-def _word(part: dict[str, Any], key: str) -> str | None:
-    value = _text(part, key)
-    if value is not None and not _WORD.fullmatch(value):
-        raise _UnusableError("malformed-event", f"{key} is not a word of at most 255 printable ASCII characters")
-    return value
-
-
-def _media_type(target: dict[str, Any]) -> str | None:
-    value = _text(target, "mediaType")
-    if value is not None and not _MEDIA_TYPE.fullmatch(value):
-        raise _UnusableError("malformed-event", "target.mediaType is not a media type")
-    return value
-
-
-def _name(target: dict[str, Any], key: str, kind: type[N]) -> N | None:
-    value = _text(target, key)
-    if value is None:
-        return None
-    try:
-        return kind.parse(value)
-    except InvalidNameError as error:
-        raise _UnusableError("malformed-event", f"target.{key}: {error}") from error
+            raise UnusableError("malformed-event", "action is not text")
 
 
 def _size(target: dict[str, Any]) -> int | None:
@@ -193,18 +138,5 @@ def _size(target: dict[str, Any]) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_SIZE:
-        raise _UnusableError("malformed-event", "target.size is not a number of bytes")
+        raise UnusableError("malformed-event", "target.size is not a number of bytes")
     return value
-
-
-def _time(event: dict[str, Any]) -> datetime:
-    """The event's time; fractions below a microsecond are cut. Go's zero time and other nonsense is refused."""
-    value = _text(event, "timestamp")
-    try:
-        if value is not None and _RFC_3339.fullmatch(value):
-            time = datetime.fromisoformat(value.upper()).astimezone(UTC)
-            if time >= _EPOCH:
-                return time
-    except (ValueError, OverflowError):
-        pass
-    raise _UnusableError("malformed-event", "timestamp is not an RFC 3339 time since 1970")

@@ -17,6 +17,8 @@ class Dropped(StrEnum):
     """The registry doesn't ask for `head_start`."""
     UNKNOWN_BLOB_ACTION = "unknown-blob-action"
     """An action that isn't known, on something that is no manifest."""
+    NO_CHANGE = "no-change"
+    """It speaks of no change of content, such as a scan's result."""
 
 
 class Change(NamedTuple):
