@@ -58,6 +58,8 @@ class Images:
     store: Path
     base: str
     source: Path = ROOT
+    base_archive: Path | None = None
+    """Where the base is pulled from, with the same digest into every store; None for a registry."""
     built: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What podman tells of those that were built, by target."""
 
@@ -71,20 +73,16 @@ class Images:
         if os.geteuid() != 0:
             pytest.skip("only root can make the base image and run containers with the machine's network")
         folder.mkdir(parents=True, exist_ok=True)
-        images = cls(folder, base or _LOCAL_BASE)
-        if base is None:
-            images._make_base_once()
-        else:
-            images._buildah("pull", base)
+        images = cls(folder, base or _LOCAL_BASE, base_archive=None if base else folder / "base.tar")
+        if images.base_archive and not images.base_archive.exists():
+            images._make_base(images.base_archive)
+        images._get_base()
         return images
 
     def beside(self, folder: Path, source: Path) -> "Images":
         """Another store, in `folder`, that has nothing but the base and builds from `source`."""
-        other = Images(folder / "store", self.base, source)
-        archive = folder / "base.tar"
-        self._buildah("push", self.base, f"docker-archive:{archive}:{self.base}")
-        other._buildah("pull", f"docker-archive:{archive}")
-        archive.unlink()
+        other = Images(folder / "store", self.base, source, base_archive=self.base_archive)
+        other._get_base()
         return other
 
     def build(self, target: str) -> dict[str, Any]:
@@ -145,10 +143,14 @@ class Images:
         driver = os.environ.get("STORAGE_DRIVER", "overlay")
         return (f"--storage-driver={driver}", f"--root={self.store / 'images'}", f"--runroot={self.store / 'run'}")
 
-    def _make_base_once(self) -> None:
+    def _get_base(self) -> None:
+        if self.base_archive is None:
+            self._buildah("pull", self.base)
+        else:
+            self._buildah("tag", self._buildah("pull", f"oci-archive:{self.base_archive}").strip(), self.base)
+
+    def _make_base(self, archive: Path) -> None:
         """A Debian with Python, about as large as the official image that the Dockerfile names."""
-        if self.base in self._buildah("images", "--format={{.Name}}:{{.Tag}}").split():
-            return
         log.info("making the base %s of Debian's packages", self.base)
         folder = self.store / "base"
         shutil.rmtree(folder, ignore_errors=True)
@@ -166,7 +168,13 @@ class Images:
         for file in (root / "usr").rglob("*.pyc"):
             file.unlink()
         (folder / "Dockerfile").write_text(_BASE_FILE)
-        self._buildah("bud", "--isolation=chroot", "--timestamp=0", f"--tag={self.base}", str(folder))
+        made = "localhost/farshore-base-made"
+        self._buildah("bud", "--isolation=chroot", "--timestamp=0", f"--tag={made}", str(folder))
+        draft = archive.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        self._buildah("push", made, f"oci-archive:{draft}")
+        self._buildah("rmi", made)
+        draft.replace(archive)
         shutil.rmtree(folder)
 
 
