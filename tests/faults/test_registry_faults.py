@@ -19,6 +19,7 @@ from registry_process import Image, blob_file
 from site_world import CALM, SICK, SITES, SiteWorld, site_world
 from waiting import wait_until
 
+from farshore.records.deadletters import DeadLetter
 from farshore.records.events import EventKind
 from farshore.records.readiness import EVERYWHERE, ReadinessState
 from farshore_cli.tools.find import Tools
@@ -55,6 +56,11 @@ def everything(harm: Harm | Refusal) -> Fault:
 def any_of(*faults: Fault) -> Fault:
     """The first fault that applies."""
     return lambda method, path: next((harm for fault in faults if (harm := fault(method, path)) is not None), None)
+
+
+def letters(sites: SiteWorld) -> dict[str, DeadLetter]:
+    """What was read of the dead letters so far, by the arrival's id."""
+    return {dict(one.what.original_headers)["ce_id"].decode(): one.what for one in sites.evidence.letters}
 
 
 async def test_each_fault_has_its_own_answer_none_is_ready_and_what_is_mended_becomes_ready_once(
@@ -104,9 +110,10 @@ async def test_each_fault_has_its_own_answer_none_is_ready_and_what_is_mended_be
         name: [state] for name, state in expected.items()
     }
     assert not any(sites.said(one, EVERYWHERE) for one in ids.values())
-    reasons = {dict(one.what.original_headers)["ce_id"].decode(): one.what for one in sites.evidence.letters}
+    arrivals = {name: f"{one}/{SICK}" for name, one in ids.items()}
+    await wait_until(lambda: letters(sites).keys() >= set(arrivals.values()), 60, "a dead letter of each")
     for name, state in expected.items():
-        letter = reasons[f"{ids[name]}/{SICK}"]
+        letter = letters(sites)[arrivals[name]]
         assert (letter.code, letter.reason) == (state, sites.said(ids[name], SICK)[0].reason)
     assert await sites.metric("farshore_verifier_corrupt_total", site=SICK) >= 2  # more where a lane moved meanwhile
     alarms = [line for line in sites.verifier.log_file.read_text().splitlines() if "CORRUPT: a site serves" in line]

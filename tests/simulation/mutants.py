@@ -136,7 +136,7 @@ MUTANTS = {
     ),
     "bases and targets of replicas are deleted": Mutant(
         "decide",
-        "if snapshot.id == replica.exported or snapshot.id.name == replica.target:",
+        "if snapshot.id == replica.exported or snapshot.id.name in (replica.target, replica.unseen):",
         "if False:",
         "transfers break off; the next one copies everything anew",
     ),
@@ -160,7 +160,7 @@ MUTANTS = {
     ),
     "what the end of a cascade rests on is deleted": Mutant(
         "decide",
-        "if snapshot.id == replica.exported or snapshot.id.name == replica.target:",
+        "if snapshot.id == replica.exported or snapshot.id.name in (replica.target, replica.unseen):",
         "if replica.upstream is None and replica.exported == snapshot.id or snapshot.id.name == replica.target:",
         "a slow site's content is no longer proved, nor could it go on from the primary when its upstream is lost",
     ),
