@@ -18,7 +18,9 @@ demo: ## three sites on this machine: push, replicate, verify, prove; the report
 test: ## set up, lint, then every test
 	@scripts/setup --for-tests
 	@$(MAKE) --no-print-directory lint
-	$(RUN) pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@mkdir -p build
+	$(RUN) pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); \
+		code=$$?; echo $$code >build/pytest.code; exit $$code
 
 test-unit: ## the tests that need nothing but Python: seconds
 	@scripts/setup

@@ -14,7 +14,7 @@ from farshore.bus.exactly_once import ExactlyOnceStep, Position
 from farshore.bus.outgoing import OutgoingRecord
 from farshore.errors import FarshoreError, RetryClass
 from farshore_verifier.sending import until_sent
-from farshore_verifier.window import Window
+from farshore_verifier.window import Mark, Window
 
 MOST_AT_ONCE = 500
 IDLE_COMMIT_SECONDS = 1.0
@@ -46,9 +46,9 @@ class Committer:
         self._failure: Exception | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, window: Window) -> None:
-        """Begin to write; `window` is the lane's as it was restored."""
-        self._task = asyncio.create_task(self._run(window))
+    def start(self, window: Window, committed: Mark) -> None:
+        """Begin to write; `window` is the lane's, `committed` what was restored: what differs by now is written too."""
+        self._task = asyncio.create_task(self._run(window, committed))
 
     def conclude(self, conclusion: Conclusion) -> None:
         """Have `conclusion` written, after those before it."""
@@ -77,15 +77,14 @@ class Committer:
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(self._task, FINISH_SECONDS)
 
-    async def _run(self, window: Window) -> None:
+    async def _run(self, window: Window, committed: Mark) -> None:
         try:
-            await self._write_until_finished(window)
+            await self._write_until_finished(window, committed)
         except Exception as error:  # noqa: BLE001 - the task's outermost level: the lane fails and starts again
             self._failure = error
 
-    async def _write_until_finished(self, window: Window) -> None:
+    async def _write_until_finished(self, window: Window, committed: Mark) -> None:
         clock = asyncio.get_running_loop().time
-        committed = window.mark()
         committed_at = clock()
         while True:
             if not self._pending and not self._finishing:

@@ -59,13 +59,14 @@ class ArrivalLane:
         found = (await self._committer.step.positions([group], self._partition))[group]
         mark = Mark(found.offset, found.metadata) if found else Mark(0, "")
         window = Window.restore(mark)
+        committed = window.mark()
         async with RangeReader(self._bus, self._partition) as reader:
             oldest = await reader.oldest()
         if window.low < oldest:
             await self._ask_for_reconcile(window.low, oldest)
             window.read_to(oldest)
         self._docket = Docket(window)
-        self._committer.start(window)
+        self._committer.start(window, committed)
         return mark.offset
 
     def room(self) -> int:

@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer, TopicPartition
+from kafka_log import delete_before
 from record_examples import READINESS as EXAMPLE
 from verifier_world import ArrivalWriter, Readings, make_event
 from waiting import wait_until
 
 from farshore.bus.clients import Bus
+from farshore.bus.committed import committed_positions
 from farshore.bus.topics import ARRIVALS, READINESS, create_missing_topics
 from farshore.oci import Digest, Tag
 from farshore.records.events import Event, EventKind
@@ -65,6 +67,17 @@ class Away(SiteVerifier):
         if self.is_away:
             return Failed(ReadinessState.UNREACHABLE, "no connection")
         return Proven("manifest", (), 0, "0" * 64)
+
+
+class Asked(SnapshotRequests):
+    """Remembers what it was asked to have reconciled."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(bus)
+        self.lost: list[str] = []
+
+    async def ask_for_reconcile(self, site: str, registries: Iterable[str], lost: str, oldest: int) -> None:
+        self.lost.append(lost)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -248,3 +261,28 @@ async def test_ready_everywhere_is_found_again_for_images_that_were_forgotten(
         await say("syd")
         await wait_until(lambda: len(everywhere()) == len(ids), 90, "every image everywhere")
     assert set(everywhere().values()) == {1}
+
+
+async def test_that_arrivals_are_gone_is_said_once_also_where_no_other_comes(
+    own_broker: Broker, producer: AIOKafkaProducer
+) -> None:
+    """Retention took all of a partition that a new site never read. Its lane moves on; its next owner asks nothing."""
+    bus = Bus(own_broker.bootstrap, session_timeout=30)
+    place = TopicPartition(ARRIVALS.name, 0)
+    gone = await producer.send_and_wait(ARRIVALS.name, b"gone", partition=place.partition)
+    await delete_before(own_broker.bootstrap, place, gone.offset + 1)
+    asked = Asked(bus)
+    site = Site("osl", {}, {}, frozenset({"syd"}), False, asked)
+
+    async def moved_on() -> bool:
+        position = (await committed_positions(bus, [site.group], place))[site.group]
+        return position is not None and position.offset == gone.offset + 1
+
+    lane = ArrivalLane(bus, place, site)
+    await lane.open()
+    await wait_until(moved_on, 60, "the lane to have moved on")
+    await lane.close()
+    lane = ArrivalLane(bus, place, site)
+    await lane.open()
+    await lane.close()
+    assert asked.lost == [f"{place.topic}/{place.partition}@0"]

@@ -31,7 +31,7 @@ def _make_startup_cache() -> None:
     print("setup: the cache that Kafka starts from: a broker is started and ended for it", flush=True)
     try:
         make_startup_cache()
-    except FarshoreError as error:
+    except (FarshoreError, OSError) as error:
         print(f"setup: skipped: {error}", flush=True)
 
 

