@@ -18,7 +18,7 @@ from farshore_cli.tools.ports import free_port
 
 pytestmark = pytest.mark.integration
 
-ZOT = Path(__file__).parents[2] / "payloads" / "zot.json"
+ZOT = Path(__file__).parents[2] / "payloads" / "by_hand" / "zot.json"
 
 
 async def give_up(folder: Path, bootstrap: str, registry: str, *bodies: bytes) -> None:

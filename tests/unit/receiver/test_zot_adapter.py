@@ -13,7 +13,9 @@ from farshore.records.events import EventKind
 from farshore_receiver.adapters import Adapter, Change, Dropped, Parsed, choose_adapter
 from farshore_receiver.adapters.zot import parse, single_out
 
-EVENTS: list[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "payloads" / "zot.json").read_text())["events"]
+EVENTS: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[2] / "payloads" / "by_hand" / "zot.json").read_text()
+)["events"]
 BY_LABEL = {event["label"]: event for event in EVENTS}
 EXPECTED = {
     "01-repository-created": Dropped.NO_CHANGE,
