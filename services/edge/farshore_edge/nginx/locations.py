@@ -91,23 +91,22 @@ location @primary {{
   add_header X-Farshore-Served primary always;
 }}"""
 
-_DOWN = f"""\
-location @down {{
+
+def _try_again(name: str, state: str, why: str) -> str:
+    """Nobody answers now, but somebody will."""
+    return f"""\
+location @{name} {{
   set $served nobody;
   default_type application/json;
   add_header Retry-After {RETRY_AFTER_SECONDS} always;
-  add_header X-Farshore-State not-here-yet always;
-  return 503 '{oci_error("UNAVAILABLE", "the primary can not be reached and this is not at the site")}';
+  add_header X-Farshore-State {state} always;
+  return 503 '{oci_error("UNAVAILABLE", why)}';
 }}"""
 
-_HELD = f"""\
-location @held {{
-  set $served nobody;
-  default_type application/json;
-  add_header Retry-After {RETRY_AFTER_SECONDS} always;
-  add_header X-Farshore-State held always;
-  return 503 '{oci_error("UNAVAILABLE", "writes are held while the registry moves; try again")}';
-}}"""
+
+_DOWN = _try_again("down", "not-here-yet", "the primary can not be reached and this is not at the site")
+
+_HELD = _try_again("held", "held", "writes are held while the registry moves; try again")
 
 _AMBIGUOUS = f"""\
 location @ambiguous {{
