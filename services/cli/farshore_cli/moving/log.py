@@ -54,6 +54,7 @@ class MoveLog:
             self._next = record.offset + 1
             if record.key == self._registry.encode():
                 self._take(record.offset, dict(record.headers).get("ce_type"), record.value or b"")
+        self._next = max(self._next, end)  # markers of transactions at the end are not read again
         marks = tuple(mark for mark in self._marks if mark.offset >= oldest)
         return LogSeen(
             self._incarnation, self.partition.partition, end, self._last_event, marks, fences if fences else ()
