@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from farshore.service import Service
 from farshore.telemetry import event
+from farshore.together import result_of
 from farshore.topology import Topology
 from farshore.topology.watch import LOOK_SECONDS, TopologyWatch
 
@@ -39,7 +40,7 @@ async def follow_topology(
             for task in (working, stopped, changed):
                 task.cancel()
             await asyncio.wait({working, stopped, changed})
-        working.result()
+        result_of(working)
         if service.stopping.is_set() or not changed.done() or changed.cancelled():
             return
         service.topology = changed.result()

@@ -6,9 +6,28 @@ time-out there is a cancellation; and what it raises is wrapped in a group.
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 Work = Coroutine[Any, Any, object]
+T = TypeVar("T")
+
+
+def failure_of(task: asyncio.Task[T]) -> BaseException | None:
+    """What a task that nobody cancelled failed with; a RuntimeError where it ended as cancelled all the same.
+
+    Libraries let out cancellations of their own, and what ends by one would be missing without a word.
+    """
+    if task.cancelled():
+        return RuntimeError(f"{task.get_coro()!r} was cancelled, and nobody asked for that")
+    return task.exception()
+
+
+def result_of(task: asyncio.Task[T]) -> T:
+    """What a task that nobody cancelled came to; raises what `failure_of` says."""
+    failure = failure_of(task)
+    if failure is not None:
+        raise failure
+    return task.result()
 
 
 class Together:
@@ -18,6 +37,7 @@ class Together:
         self._works: set[asyncio.Task[object]] = set()
         self._beside: set[asyncio.Task[object]] = set()
         self._over = asyncio.Event()
+        self._ending = False
         self._failure: BaseException | None = None
 
     def start(self, work: Work, *, beside: bool = False) -> None:
@@ -35,6 +55,7 @@ class Together:
             if self._works:
                 await self._over.wait()
         finally:
+            self._ending = True
             left = self._works | self._beside
             for task in left:
                 task.cancel()
@@ -46,8 +67,8 @@ class Together:
     def _ended(self, task: asyncio.Task[object]) -> None:
         self._works.discard(task)
         self._beside.discard(task)
-        if not task.cancelled():
-            self._failure = self._failure or task.exception()
+        if not (self._ending and task.cancelled()):
+            self._failure = self._failure or failure_of(task)
         if self._failure is not None or not self._works:
             self._over.set()
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from farshore.bus.clients import Bus
+from farshore.bus.closing import stop_consumer
 from farshore.bus.topics import Topic
 
 
@@ -28,4 +29,4 @@ async def recent_records(bus: Bus, topic: Topic, seconds: float) -> AsyncIterato
                 for record in batch.get(partition, []):
                     yield dict(record.headers).get("ce_type"), record.value or b""
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)

@@ -10,7 +10,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from farshore.bus.closing import close_within
+from farshore.bus.closing import close_within, stop_consumer
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.bus.incarnation import topic_incarnation
 from farshore.bus.lasting_producer import LastingProducer
@@ -23,7 +23,7 @@ from farshore.ontap.access import check_access
 from farshore.ontap.cluster import OntapCluster
 from farshore.service import Service, serve_http
 from farshore.telemetry import event
-from farshore.together import together
+from farshore.together import result_of, together
 from farshore_coalescer import instruments
 from farshore_coalescer.gauges import show_gauges
 from farshore_coalescer.lane import Lane
@@ -132,8 +132,8 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
     def check(self) -> None:
         """Raise what ended a lane against all expectation."""
         for _, task in self.running.values():
-            if task.done() and not task.cancelled():
-                task.result()
+            if task.done():
+                result_of(task)
 
 
 async def run(service: Service) -> None:
@@ -162,10 +162,10 @@ async def _until_ending(service: Service, running: Running, ending: asyncio.Even
         for task in (work, stopped):
             task.cancel()
         await asyncio.wait({work, stopped})
-    if work.cancelled():
+    if work.cancelled() and ending.is_set():
         return
     try:
-        work.result()
+        result_of(work)
     except (KafkaError, OSError, ConfigurationError) as error:
         event(log, logging.WARNING, "begins again", reason=str(error) or type(error).__name__)
         await asyncio.sleep(AGAIN_SECONDS)
@@ -187,19 +187,9 @@ async def _coalesce(service: Service, running: Running) -> None:
         consumer = service.bus.group_consumer(GROUP)
         lanes.attach(consumer)
         consumer.subscribe([EVENTS.name], listener=lanes)
-        stack.push_async_callback(lambda: close_within(CLOSE_SECONDS, consumer.stop()))
+        stack.push_async_callback(lambda: stop_consumer(consumer, CLOSE_SECONDS))
         await consumer.start()
-        following = asyncio.create_task(_follow(service, consumer, lanes))
-        watching = asyncio.create_task(_until_made_again(client, incarnation))
-        try:
-            await asyncio.wait({following, watching}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (following, watching):
-                task.cancel()
-            await asyncio.wait({following, watching})
-        for task in (following, watching):
-            if not task.cancelled():
-                task.result()
+        await together(_until_made_again(client, incarnation), beside=[_follow(service, consumer, lanes)])
 
 
 async def _incarnation(client: AIOKafkaClient) -> str:

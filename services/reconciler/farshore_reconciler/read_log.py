@@ -6,6 +6,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from farshore.bus.clients import Bus
+from farshore.bus.closing import stop_consumer
 from farshore.bus.incarnation import topic_incarnation
 from farshore.bus.partition_of import partition_of
 from farshore.bus.topics import EVENTS, READINESS
@@ -54,7 +55,7 @@ class LogReader:
             await consumer.start()
             await self._read(consumer, partitions)
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
 
     async def _partitions(self) -> list[TopicPartition]:
         """All of readiness, and those of the events that hold the registries: events are keyed by registry."""

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from farshore.bus.clients import Bus
+from farshore.bus.closing import stop_consumer
 from farshore.bus.committed import committed_positions
 from farshore.bus.exactly_once import ExactlyOnceStep, Position
 from farshore.bus.incarnation import topic_incarnation
@@ -47,14 +48,14 @@ class Requests:
             await self._find_partitions()
             await self._seek()
         except BaseException:
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await stop_consumer(self._consumer)
 
     async def _find_partitions(self) -> None:
         client = self._bus.client()

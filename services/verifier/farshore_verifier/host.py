@@ -7,17 +7,17 @@ producer: it is started, which fences the former one, before the committed offse
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 
 from farshore.bus.clients import Bus
-from farshore.bus.closing import STOP_SECONDS, close_within
+from farshore.bus.closing import stop_consumer
 from farshore.bus.exactly_once import FencedError
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.errors import FarshoreError
 from farshore.telemetry import event
+from farshore.together import result_of
 from farshore_verifier import metrics
 
 log = logging.getLogger(__name__)
@@ -69,8 +69,6 @@ class LaneHost(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's c
         consumer = self._bus.group_consumer(self._group)
         consumer.subscribe([self._topic], listener=self)
         self._consumer = consumer
-        resources = AsyncExitStack()
-        resources.push_async_callback(consumer.stop)
         work = asyncio.create_task(self._work(consumer, stopping))
         stopped = asyncio.create_task(stopping.wait())
         try:
@@ -80,11 +78,12 @@ class LaneHost(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's c
                 work.cancel()
                 await asyncio.wait({work}, timeout=WORK_SECONDS)
         finally:
+            work.cancel()
             stopped.cancel()
             await self._close(list(self._lanes))
-            await close_within(STOP_SECONDS, resources.aclose())
-        if work.done() and not work.cancelled():
-            work.result()
+            await stop_consumer(consumer)
+        if work.done() and not (stopping.is_set() and work.cancelled()):
+            result_of(work)
 
     async def _work(self, consumer: AIOKafkaConsumer, stopping: asyncio.Event) -> None:
         await consumer.start()

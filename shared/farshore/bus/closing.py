@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
+
 STOP_SECONDS = 1.0
 """What the end of a service, or of one of its lanes, may wait for Kafka."""
 
@@ -19,6 +21,26 @@ async def close_within(seconds: float, closing: Coroutine[Any, Any, Any]) -> Non
     What it raises says that the connection is gone, and is not raised again.
     """
     await asyncio.wait({_by_itself(closing)}, timeout=seconds)
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer, seconds: float = STOP_SECONDS) -> None:
+    """Close `consumer`, as `close_within` does."""
+    await close_within(seconds, _stop(consumer))
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """aiokafka 0.14 cancels its own reading; one that waits to try a dead broker again lets that out, as if whoever
+    closes had been cancelled, and leaves what comes behind it open.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        reading = set(consumer._fetcher._pending_tasks)
+        for task in reading:
+            task.cancel()
+        if reading:
+            await asyncio.wait(reading)
+        await consumer._client.close()
 
 
 async def asked_for(doing: Coroutine[Any, Any, None]) -> None:

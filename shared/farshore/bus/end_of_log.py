@@ -3,6 +3,7 @@
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from farshore.bus.clients import Bus
+from farshore.bus.closing import stop_consumer
 
 
 async def end_of_log(bus: Bus, partition: TopicPartition) -> int:
@@ -16,4 +17,4 @@ async def end_of_log(bus: Bus, partition: TopicPartition) -> int:
         offsets = await consumer.end_offsets([partition])
         return int(offsets[partition])
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)

@@ -84,3 +84,23 @@ async def test_a_topic_that_is_made_again_is_noticed(tmp_path: Path) -> None:
         await make_topic_again(world)
         await world.announce(event_id="in the new topic")
         await world.wait_for_arrivals("fra", ["in the new topic"])
+
+
+async def test_a_lane_that_can_read_no_event_of_what_has_arrived_starts_again(tmp_path: Path) -> None:
+    """What it had open it closes over a dead Kafka: aiokafka lets out a cancellation then, by which it once ended."""
+    async with coalescer_world(tmp_path, ("nyc", "fra")) as world:
+        await world.announce()
+        await world.wait_for_arrivals("fra", world.announced_ids)
+        link = "/sim/links/cluster-nyc"
+        world.simulators["fra"].request("PUT", link, {"bandwidth_bytes_per_second": 1_000})  # nothing gets through
+        started = world.coalescer.log().count("transfer started")
+        await world.announce(size=200_000)
+        await wait_until(lambda: world.coalescer.log().count("transfer started") > started, 60, "the transfer")
+        world.broker.kill()
+        world.simulators["fra"].request("PUT", link, {"bandwidth_bytes_per_second": 50_000_000})
+        await wait_until(lambda: "lane starts again" in world.coalescer.log(), 120, "the lane to give up its reading")
+        world.broker.launch()
+        await asyncio.to_thread(world.broker.wait_until_ready)
+        await world.announce()
+        await world.wait_for_arrivals("fra", world.announced_ids, within_seconds=120)
+        assert set((await world.arrived("fra")).values()) == {1}

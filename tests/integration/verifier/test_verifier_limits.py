@@ -286,3 +286,19 @@ async def test_that_arrivals_are_gone_is_said_once_also_where_no_other_comes(
     await lane.open()
     await lane.close()
     assert asked.lost == [f"{place.topic}/{place.partition}@0"]
+
+
+async def test_a_cancellation_that_nobody_asked_for_does_not_pass_for_the_end_of_the_work(
+    own_broker: Broker, unique: str
+) -> None:
+    class Stray(ArrivalLane):
+        async def open(self) -> int:
+            raise asyncio.CancelledError
+
+    bus = Bus(own_broker.bootstrap)
+    await create_missing_topics(bus)
+    site = Site("fra", {}, {}, frozenset(), False, SnapshotRequests(bus))
+    host = LaneHost(bus, ARRIVALS.name, f"{site.group}.{unique}", lambda partition: Stray(bus, partition, site))
+    with pytest.raises(RuntimeError, match="nobody asked for that"):
+        async with asyncio.timeout(60):
+            await host.run(asyncio.Event())

@@ -71,3 +71,13 @@ async def test_who_is_cancelled_cancels_all() -> None:
         await waiting
     assert work.cancelled
     assert companion.cancelled
+
+
+async def test_what_ends_as_cancelled_though_nobody_asked_fails_the_others() -> None:
+    async def stray() -> None:
+        raise asyncio.CancelledError
+
+    work = _Endless()
+    with pytest.raises(RuntimeError, match=r"stray.*was cancelled, and nobody asked for that"):
+        await together(work.run(), stray())
+    assert work.cancelled

@@ -8,6 +8,7 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from farshore.bus.clients import Bus
+from farshore.bus.closing import stop_consumer
 from farshore.bus.topics import ARRIVALS, READINESS
 from farshore.records.arrivals import Arrival
 from farshore.records.readiness import Readiness
@@ -43,7 +44,7 @@ class Watch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._consumer.stop()
+        await stop_consumer(self._consumer)
 
     async def until(self, condition: Callable[[Observations], bool], within_seconds: float) -> bool:
         """Wait until `condition` holds; False when it doesn't in time."""

@@ -10,6 +10,7 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from farshore.bus.clients import Bus
+from farshore.bus.closing import stop_consumer
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.bus.partition_of import partition_of
 from farshore.bus.topics import EVENTS, TRANSFERS
@@ -36,7 +37,7 @@ class Fence:
         try:
             self._resources.push_async_callback(self._producer.stop)
             await self._producer.start()
-            self._resources.push_async_callback(self._consumer.stop)
+            self._resources.push_async_callback(stop_consumer, self._consumer)
             await self._consumer.start()
             numbers = sorted(await self._producer.partitions_for(TRANSFERS.name))
             place = TopicPartition(TRANSFERS.name, partition_of(self.registry.encode(), numbers))
