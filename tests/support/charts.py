@@ -28,7 +28,9 @@ def program(name: str) -> Path:
     """A program that scripts/setup-kubernetes gets (promtool: scripts/setup too); skips the test where it isn't."""
     found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), str(tools_dir())]))
     if found is None:
-        pytest.skip(f"{name} is not here: scripts/setup-kubernetes gets it (helm and kube-apiserver need Go)")
+        pytest.skip(
+            f"{name} is not here: scripts/setup-kubernetes gets it (helm, kubeconform and kube-apiserver need Go)"
+        )
     return Path(found)
 
 
