@@ -12,13 +12,17 @@ from typing import Any
 
 import aiohttp
 import pytest
+from edge_agent import EdgeAgent
 from farshore_command import farshore
 from local_stack import LocalStack, children, is_running, kill
 from stack_images import push_image, served_at, served_everywhere
+from stack_release import hub_release, site_release
 from waiting import wait_until
 
 from farshore_cli.stack.parts import all_part_names
+from farshore_cli.stack.probes import http_answers
 from farshore_cli.tools.find import Tools
+from farshore_cli.tools.ports import free_port
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
@@ -88,6 +92,55 @@ def test_check_finds_nothing_wrong(stack: LocalStack) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "WRONG" not in done.stdout
+
+
+def told(mark: str, said: str) -> list[str]:
+    """What a table of findings marks so."""
+    return [line.removeprefix(mark).strip() for line in said.splitlines() if line.startswith(mark)]
+
+
+async def test_helm_test_finds_a_hub_that_works_and_names_a_service_that_does_not(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    release = await asyncio.to_thread(hub_release, stack, tmp_path)
+    reconciler = f"{stack.endpoints['reconciler']['url']}/readyz"
+    await wait_until(http_answers(reconciler), 60, "the reconciler, which up only starts")
+    code, said = await asyncio.to_thread(release.tested, tmp_path)
+    assert (code, told("WRONG", said)) == (0, []), said
+    asked = ("Kafka", "ONTAP of syd", "relationship main.fra", "registry main at nyc", "edge of fra")
+    for what in (*asked, *(f"service http://{address}" for address in release.services.values())):
+        assert any(line.startswith(what) for line in told("ok", said)), (what, said)
+
+    nobody = f"127.0.0.1:{free_port()}"
+    code, said = await asyncio.to_thread(release.tested, tmp_path, {"farshore-verifier:8080": nobody})
+    (line,) = told("WRONG", said)
+    assert code == 1
+    assert line.startswith(f"service http://{nobody} ")
+    assert "start it" in line
+    assert "Traceback" not in said
+
+
+async def test_helm_test_finds_a_site_that_works_and_an_edge_whose_agent_does_not(
+    stack: LocalStack, tools: Tools, tmp_path: Path
+) -> None:
+    edge = f"127.0.0.1:{free_port()}"
+    agent = EdgeAgent(tmp_path, tools, edge)
+    taken = stack.endpoints["sites"]["fra"]["edge"].removeprefix("http://")
+    text = await asyncio.to_thread(Path(stack.endpoints["topology"]).read_text)
+    agent.write_text(text.replace(taken, edge))
+    release = site_release(stack, agent.url)
+    try:
+        await agent.start()
+        code, said = await asyncio.to_thread(release.tested, tmp_path)
+        assert (code, told("WRONG", said)) == (0, []), said
+        assert f"service {agent.url}" in said
+        assert f"service {stack.endpoints['verifier']['url']}" in said
+    finally:
+        agent.stop()
+    code, said = await asyncio.to_thread(release.tested, tmp_path)
+    (line,) = told("WRONG", said)
+    assert code == 1
+    assert line.startswith(f"service {agent.url} ")
 
 
 def test_a_second_up_in_the_same_folder_is_refused(stack: LocalStack) -> None:

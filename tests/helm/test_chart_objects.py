@@ -173,4 +173,31 @@ def test_a_policy_opens_the_ports_that_the_topology_names() -> None:
         "farshore-coalescer": others | {443, 8443},
         "farshore-verifier": others | {5000, 443},
         "farshore-reconcile": others | {5000, 443},
+        "farshore-check": others | {443, 8443, 5000} | {8080, 8081},
     }
+
+
+def test_helm_test_may_ask_every_service_and_finds_each_by_its_name_and_port() -> None:
+    """A policy that lets only the monitoring in would shut it out; a headless Service has its pods' port, no other."""
+    for name in NAMES:
+        objects = rendered(
+            *with_values(name, "networkPolicy.enabled=true", 'networkPolicy.metricsFrom=[{"podSelector":{}}]')
+        )
+        (check,) = [one for one in objects if one["kind"] == "Pod"]
+        asked = {word.removeprefix("--service=http://") for word in check["spec"]["containers"][0]["args"][2:]}
+        services = {
+            f"{one['metadata']['name']}:{port['port']}": one["spec"]["selector"]
+            for one in objects
+            if one["kind"] == "Service" and one["spec"].get("clusterIP") == "None"
+            for port in one["spec"]["ports"]
+        }
+        assert asked - {"--connect"} == set(services)
+        policies = {
+            one["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]: one["spec"]["ingress"]
+            for one in objects
+            if one["kind"] == "NetworkPolicy"
+        }
+        for selector in services.values():
+            admitted = policies[selector["app.kubernetes.io/component"]][-1]["from"]
+            chosen = [one["podSelector"].get("matchLabels", {}) for one in admitted if "podSelector" in one]
+            assert any(labels and labels.items() <= check["metadata"]["labels"].items() for labels in chosen), selector

@@ -1,5 +1,6 @@
 """The chart against a real Kubernetes API server: installed, upgraded, rolled back, taken away."""
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -96,6 +97,35 @@ def test_install_upgrade_roll_back_and_uninstall(api: KubernetesApi, tmp_path: P
 
     run(api, "uninstall", RELEASE)
     assert left_over(api) == set()
+
+
+async def test_helm_test_ends_as_its_pod_does_and_shows_the_log(api: KubernetesApi) -> None:
+    """Nothing runs pods here. What this one runs, tests/end_to_end/test_up.py does."""
+    run(api, "install", "tested", str(CHART), *with_values("hub"))
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/tested-check"
+    uid = ""
+    for phase, code in (("Succeeded", 0), ("Failed", 1), ("Succeeded", 0)):
+        command = ("test", "tested", "--logs", "--namespace", NAMESPACE)
+        testing = asyncio.create_task(asyncio.to_thread(helm, *command, environ={"KUBECONFIG": str(api.kubeconfig)}))
+        uid = await end_pod(api, path, uid, phase)
+        done = await testing
+        assert done.returncode == code, done.stderr
+        assert "POD LOGS: tested-check" in done.stdout
+    run(api, "uninstall", "tested")
+    assert api.ask("DELETE", path)[0] == 200
+
+
+async def end_pod(api: KubernetesApi, path: str, before: str, phase: str) -> str:
+    """In a kubelet's place, say that the pod has ended so; it is another one than that with the uid `before`."""
+
+    def found() -> dict[str, Any]:
+        status, answer = api.ask("GET", path)
+        return answer if status == 200 and answer["metadata"]["uid"] != before else {}
+
+    pod = await wait_until(found, 60, f"{path}")
+    status, answer = api.ask("PUT", f"{path}/status", {**pod, "status": {"phase": phase}})
+    assert status == 200, answer
+    return str(pod["metadata"]["uid"])
 
 
 def left_over(api: KubernetesApi) -> set[str]:

@@ -92,6 +92,13 @@ def test_autoscaling_needs_a_topology_that_the_chart_can_read() -> None:
     assert "keda.enabled needs topology.file" in refusal(*options)
 
 
+def test_a_network_policy_is_not_made_of_a_topology_that_the_chart_cannot_read() -> None:
+    unread = ("topology.existingConfigMap=mine", "networkPolicy.enabled=true")
+    assert "Name these ports in networkPolicy.extraEgressPorts" in refusal(*with_values("hub", *unread, topology=None))
+    objects = rendered(*with_values("hub", *unread, "networkPolicy.extraEgressPorts=[443]", topology=None))
+    assert "NetworkPolicy" in {one["kind"] for one in objects}
+
+
 def test_a_secret_in_the_environment_is_refused_and_not_shown(tmp_path: Path) -> None:
     topology = tmp_path / "topology.yaml"
     topology.write_text(TOPOLOGY.read_text().replace("file:/etc/farshore/secrets/ontap/nyc", "pass-word-itself"))

@@ -1,4 +1,4 @@
-"""kubeconform finds nothing wrong with what the chart makes, by schemas of the API server's kinds and the operators'."""
+"""kubeconform finds nothing wrong with what the chart makes, by schemas of the API server's and operators' kinds."""
 
 import json
 import subprocess

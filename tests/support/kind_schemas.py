@@ -1,7 +1,7 @@
 """JSON schemas of Kubernetes' kinds, for kubeconform: from what an API server says of its own kinds, and from custom
 resource definitions. They are strict: an object has no fields but those that its schema names.
 
-Source: Kubernetes API concepts, OpenAPI v3; the definitions' own extensions (`x-kubernetes-…`) as in structural schemas.
+Source: Kubernetes API concepts, OpenAPI v3; custom resource definitions, structural schemas (`x-kubernetes-…`).
 """
 
 import json

@@ -62,6 +62,11 @@ this, and so does whoever renders anything.
 {{- $problems = append $problems "keda.enabled needs topology.file: the consumer groups whose lag counts are named after the topology's sites and registries" -}}
 {{- end -}}
 
+{{- $policy := $values.networkPolicy -}}
+{{- if and $policy.enabled $values.topology.existingConfigMap (not $policy.extraEgressPorts) -}}
+{{- $problems = append $problems "networkPolicy.enabled with topology.existingConfigMap: the chart can't read which ports clusters and registries have, and would shut them. Name these ports in networkPolicy.extraEgressPorts, or use topology.file" -}}
+{{- end -}}
+
 {{- if $problems -}}
 {{- fail (printf "\n\nThese values can't work:\n- %s\n" (join "\n- " $problems)) -}}
 {{- end -}}

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from scripted_server import Answer, ScriptedServer
 
 from farshore_cli.stack.layout import Layout
 from farshore_cli.stack.ports import Ports, port_names
 from farshore_cli.stack.topology_text import Standing, topology_text
-from farshore_cli.tools.ports import free_ports
+from farshore_cli.tools.ports import free_port, free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -66,6 +67,28 @@ def test_an_absent_kafka_is_found(topology: Path) -> None:
     assert "Kafka 127.0.0.1:9" in done.stdout
     assert "no broker answers there" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_services_are_asked_whether_they_are_ready(topology: Path) -> None:
+    def says(status: int) -> ScriptedServer:
+        return ScriptedServer(lambda _, path: Answer(status=status if path == "/readyz" else 500))
+
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with says(200) as ready, says(503) as waiting, says(404) as another:
+        urls = (ready.url, waiting.url, f"{another.url}/", nobody)
+        done = check(str(topology), *(f"--service={url}" for url in urls), "--output", "json")
+    assert done.returncode == 1, done.stderr
+    _, *findings = json.loads(done.stdout)["findings"]
+    assert [finding["what"] for finding in findings] == [f"service {url.rstrip('/')}" for url in urls]
+    assert [finding["problem"] for finding in findings[:3]] == ["", "it is not ready", "it answered 404"]
+    assert [bool(finding["problem"] and finding["hint"]) for finding in findings] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("address", ["farshore-coalescer:8080", "http://coalescer/readyz"])
+def test_what_is_no_services_address_is_a_usage_error(address: str, topology: Path) -> None:
+    done = check(str(topology), "--service", address)
+    assert done.returncode == 2
+    assert "http://HOST:PORT" in done.stderr
 
 
 def test_unknown_options_are_a_usage_error() -> None:

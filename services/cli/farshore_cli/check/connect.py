@@ -1,7 +1,7 @@
-"""Asks every endpoint of a topology. Only reads: nothing is made or changed anywhere."""
+"""Asks every endpoint of a topology, and services. Only reads: nothing is made or changed anywhere."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -19,6 +19,8 @@ from farshore.topology import Place, Registry, Relationship, Site, Topology
 from farshore_cli.check.finding import Finding
 
 _TIMEOUT_SECONDS = 10.0
+_PLAIN = FileSetting("", "")
+"""The CA of what is asked without TLS."""
 
 
 async def check_endpoints(topology: Topology, bus: Bus | None) -> list[Finding]:
@@ -31,6 +33,11 @@ async def check_endpoints(topology: Topology, bus: Bus | None) -> list[Finding]:
     checks += [_registry(name, place) for name, registry in topology.registries.items() for place in _places(registry)]
     checks += [_edge(name, site) for name, site in topology.sites.items()]
     return [finding for found in await asyncio.gather(*checks) for finding in found]
+
+
+async def check_services(urls: Iterable[str]) -> list[Finding]:
+    """Whether each service says that it can do its job; in the order given."""
+    return list(await asyncio.gather(*(_finding(f"service {url}", partial(_ready, url)) for url in urls)))
 
 
 def _places(registry: Registry) -> list[Place]:
@@ -181,19 +188,32 @@ async def _edge(name: str, site: Site) -> list[Finding]:
 
 async def _answers(server: str, hint: str, ca: FileSetting) -> str:
     url = f"{server}/v2/"
+    status = await _status(url, hint, ca)
+    if status not in (200, 401):  # 401: it wants a login, so it is there
+        raise FarshoreError("reach", url, f"it answered {status}", hint=hint)
+    return f"answered {status}"
+
+
+async def _ready(service: str) -> str:
+    url = f"{service}/readyz"
+    status = await _status(url, "start it, or correct its address and the firewall between", _PLAIN)
+    if status != 200:
+        reason = "it is not ready" if status == 503 else f"it answered {status}"
+        raise FarshoreError("ask", url, reason, hint="see what it waits for in its log")
+    return "ready"
+
+
+async def _status(url: str, hint: str, ca: FileSetting) -> int:
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     tls = client_context(ca if ca.path else None)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, ssl=tls) as answer:
-            status = answer.status
+            return answer.status
     except aiohttp.ClientConnectorCertificateError as error:
         untrusted = error.certificate_error
         raise FarshoreError("reach", url, why_not_trusted(untrusted), hint=what_helps(untrusted, ca.setting)) from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise FarshoreError("reach", url, _why(error), hint=hint) from error
-    if status not in (200, 401):  # 401: it wants a login, so it is there
-        raise FarshoreError("reach", url, f"it answered {status}", hint=hint)
-    return f"answered {status}"
 
 
 def _why(error: aiohttp.ClientError | TimeoutError) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,16 @@ from rich.console import Console
 
 from farshore.topology import TopologyError, load_topology
 from farshore_cli import exit_codes
-from farshore_cli.check.connect import check_endpoints
+from farshore_cli.check.connect import check_endpoints, check_services
 from farshore_cli.check.finding import Finding, findings_json, findings_table
 from farshore_cli.commands.kafka import kafka_bus
 from farshore_cli.commands.options import Output, table_console
+
+
+def _address(url: str) -> str:
+    if not re.fullmatch(r"http://[^\s/?#@]+/?", url):
+        raise typer.BadParameter("not a service's address: write http://HOST:PORT")
+    return url.rstrip("/")
 
 
 def check(
@@ -22,6 +29,12 @@ def check(
     kafka: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT[,…]", envvar="FARSHORE_KAFKA_BOOTSTRAP_SERVERS", help="Kafka, for --connect."),
+    ] = None,
+    service: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", parser=_address, help="Also ask this service whether it is ready; may be repeated."
+        ),
     ] = None,
     output: Annotated[Output, typer.Option(help="For people or for programs.")] = Output.TABLE,
 ) -> None:
@@ -40,6 +53,8 @@ def check(
     findings = [Finding(f"topology {topology}", detail=summary)]
     if connect:
         findings += asyncio.run(check_endpoints(loaded, kafka_bus(kafka, "farshore-check") if kafka else None))
+    if service:
+        findings += asyncio.run(check_services(service))
     _show(console, output, topology, findings)
     raise typer.Exit(exit_codes.OK if all(finding.ok for finding in findings) else exit_codes.FAILED)
 
