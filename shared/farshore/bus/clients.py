@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 
 from farshore.bus.access import PLAIN, Access
+from farshore.bus.broken_connections import without_broken_connections
 from farshore.bus.refusals import KafkaRefusedError
 from farshore.bus.way_back import with_way_back
 
@@ -66,6 +67,7 @@ class Bus:
 
     def _prepare(self, client: AIOKafkaClient) -> None:
         with_way_back(client, self.addresses())
+        without_broken_connections(client)
         self.access.attach(client, self.addresses())
 
     def producer(self) -> AIOKafkaProducer:
