@@ -15,6 +15,7 @@ from farshore.bus.failures import KAFKA_FAILURES
 from farshore.bus.incarnation import topic_incarnation
 from farshore.bus.lasting_producer import LastingProducer
 from farshore.bus.partition_of import partition_of
+from farshore.bus.reading import check_reading
 from farshore.bus.startup import wait_for_topics
 from farshore.bus.topics import EVENTS
 from farshore.errors import ConfigurationError, FarshoreError
@@ -212,7 +213,7 @@ async def _until_made_again(client: AIOKafkaClient, incarnation: str) -> None:
 
 
 async def _follow(service: Service, consumer: AIOKafkaConsumer, lanes: Lanes) -> None:
-    """Feed the log's new records to the lanes until cancelled."""
+    """Feed the log's new records to the lanes until cancelled. Raises ReadingEndedError when there will be none."""
     while True:
         batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
         try:
@@ -225,4 +226,5 @@ async def _follow(service: Service, consumer: AIOKafkaConsumer, lanes: Lanes) ->
             if partition in lanes.running:
                 lanes.running[partition][0].tail(records)
         lanes.check()
+        check_reading(consumer)
         service.ready = lanes.joined

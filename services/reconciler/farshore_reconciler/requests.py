@@ -14,6 +14,7 @@ from farshore.bus.committed import committed_positions
 from farshore.bus.exactly_once import ExactlyOnceStep, Position
 from farshore.bus.incarnation import topic_incarnation
 from farshore.bus.partition_of import partition_of
+from farshore.bus.reading import check_reading
 from farshore.bus.topics import EVENTS, create_missing_topics
 from farshore.records.reconciles import RECONCILE_TYPE
 
@@ -107,6 +108,7 @@ class Requests:
             await self._read(_POLL_SECONDS)
 
     async def _read(self, seconds: float) -> None:
+        check_reading(self._consumer)
         try:
             batches = await self._consumer.getmany(timeout_ms=int(seconds * 1000))
         except OffsetOutOfRangeError:

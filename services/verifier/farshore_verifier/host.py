@@ -15,6 +15,7 @@ from farshore.bus.clients import Bus
 from farshore.bus.closing import stop_consumer
 from farshore.bus.exactly_once import FencedError
 from farshore.bus.failures import KAFKA_FAILURES
+from farshore.bus.reading import check_reading
 from farshore.errors import FarshoreError
 from farshore.telemetry import event
 from farshore.together import result_of
@@ -65,7 +66,7 @@ class LaneHost(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's c
         """Set once the group has been joined."""
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set."""
+        """Work until `stopping` is set. Raises ReadingEndedError when nothing will be read any more."""
         consumer = self._bus.group_consumer(self._group)
         consumer.subscribe([self._topic], listener=self)
         self._consumer = consumer
@@ -95,6 +96,7 @@ class LaneHost(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's c
             except KAFKA_FAILURES as error:
                 event(log, logging.WARNING, "reading failed", group=self._group, reason=type(error).__name__)
                 await asyncio.sleep(REOPEN_SECONDS)
+            check_reading(consumer)
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Nothing is read from a partition before its lane says from where."""

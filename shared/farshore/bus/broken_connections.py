@@ -1,8 +1,8 @@
 """Keeps aiokafka from writing to a connection that has just broken: uvloop raises RuntimeError there.
 
 aiokafka 0.14 takes a connection for a good one until its own reader has heard that it broke, some turns of the loop
-later, and expects no RuntimeError. What fetches for a consumer ended by it, or what keeps a client's metadata up to date: in
-silence, and whoever waited for either waited for ever.
+later, and expects no RuntimeError. What fetches for a consumer ended by it, or what keeps a client's metadata up to
+date: in silence, and whoever waited for either waited for ever.
 """
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup

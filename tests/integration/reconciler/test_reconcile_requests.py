@@ -6,9 +6,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
+from broken_reading import end_reading
 from reconciler_world import ReconcilerWorld
 from waiting import wait_until
 
+from farshore.bus.reading import ReadingEndedError
 from farshore.bus.topics import EVENTS
 from farshore.errors import FarshoreError
 from farshore.records.reconciles import ReconcileRequested
@@ -103,3 +105,11 @@ async def test_requests_wait_for_whoever_follows_next_and_are_met_once(world: Re
     await ask(world, "four")
     await second.has_run(2)
     await second.end()
+
+
+async def test_a_reading_that_ended_in_silence_is_a_failure(world: ReconcilerWorld) -> None:
+    async with Requests(world.bus, [world.name]) as requests:
+        await end_reading(requests._consumer)
+        with pytest.raises(ReadingEndedError, match="nobody foresaw this"):
+            async with asyncio.timeout(300):
+                await requests.wait(1_000)
