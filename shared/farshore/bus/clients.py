@@ -10,6 +10,7 @@ from aiokafka.client import AIOKafkaClient
 
 from farshore.bus.access import PLAIN, Access
 from farshore.bus.broken_connections import without_broken_connections
+from farshore.bus.closed_clients import without_waiting_for_closed
 from farshore.bus.refusals import KafkaRefusedError
 from farshore.bus.way_back import with_way_back
 
@@ -68,6 +69,7 @@ class Bus:
     def _prepare(self, client: AIOKafkaClient) -> None:
         with_way_back(client, self.addresses())
         without_broken_connections(client)
+        without_waiting_for_closed(client)
         self.access.attach(client, self.addresses())
 
     def producer(self) -> AIOKafkaProducer:
