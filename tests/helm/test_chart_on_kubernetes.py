@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from charts import (
     CHART,
     NAMESPACE,
@@ -27,6 +25,8 @@ pytestmark = pytest.mark.integration
 
 NAMES = sorted(path.stem for path in VALUES.glob("*.yaml") if path.stem != "topology")
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+BEFORE = sorted((Path(__file__).parent / "charts").glob("*.tgz"))
+"""The chart as it was: each can be upgraded to today's. `helm package` adds one here at each release."""
 CHECKSUM = "farshore/topology-sha256"
 OPERATORS = {
     "monitoring.coreos.com/v1": {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"},
@@ -49,14 +49,6 @@ def run(api: KubernetesApi, *arguments: str) -> str:
     return answer.stdout
 
 
-def chart_of_version(version: str, folder: Path) -> Path:
-    copy = folder / f"farshore-{version}"
-    shutil.copytree(CHART, copy)
-    about = yaml.safe_load((copy / "Chart.yaml").read_text())
-    (copy / "Chart.yaml").write_text(yaml.safe_dump({**about, "version": version, "appVersion": version}))
-    return copy
-
-
 def checksums(api: KubernetesApi) -> dict[str, str]:
     _, answer = api.ask("GET", DEPLOYMENTS)
     return {
@@ -64,8 +56,15 @@ def checksums(api: KubernetesApi) -> dict[str, str]:
     }
 
 
-def test_install_upgrade_roll_back_and_uninstall(api: KubernetesApi, tmp_path: Path) -> None:
-    before = chart_of_version("0.0.9", tmp_path)
+def images(api: KubernetesApi) -> set[str]:
+    """The tags that the deployments run."""
+    _, answer = api.ask("GET", DEPLOYMENTS)
+    pods = [one["spec"]["template"]["spec"] for one in answer["items"]]
+    return {container["image"].rpartition(":")[2] for pod in pods for container in pod["containers"]}
+
+
+@pytest.mark.parametrize("before", BEFORE, ids=lambda chart: chart.stem)
+def test_install_upgrade_roll_back_and_uninstall(api: KubernetesApi, before: Path, tmp_path: Path) -> None:
     told = run(api, "install", RELEASE, str(before), *with_values("hub"))
     assert f"helm test {RELEASE} --namespace {NAMESPACE} --logs" in told
     installed = checksums(api)
@@ -78,10 +77,7 @@ def test_install_upgrade_roll_back_and_uninstall(api: KubernetesApi, tmp_path: P
     run(api, "upgrade", RELEASE, str(CHART), *with_values("hub", topology=other))
     upgraded = checksums(api)
     assert all(upgraded[name] != installed[name] for name in installed)
-    images = {
-        one["spec"]["template"]["spec"]["containers"][0]["image"] for one in api.ask("GET", DEPLOYMENTS)[1]["items"]
-    }
-    assert {image.rpartition(":")[2] for image in images} == {"0.1.0"}
+    assert images(api) == {"0.1.0"}
 
     wrong = helm(
         *("upgrade", RELEASE, str(CHART), *with_values("hub", "coalescer.replicas=5"), "--namespace", NAMESPACE),
@@ -92,11 +88,30 @@ def test_install_upgrade_roll_back_and_uninstall(api: KubernetesApi, tmp_path: P
 
     run(api, "rollback", RELEASE, "1")
     assert checksums(api) == installed
+    assert images(api) == {version_of(before)}
     states = json.loads(run(api, "history", RELEASE, "--output", "json"))
     assert [one["status"] for one in states] == ["superseded", "superseded", "deployed"]
 
     run(api, "uninstall", RELEASE)
     assert left_over(api) == set()
+
+
+@pytest.mark.parametrize("before", BEFORE, ids=lambda chart: chart.stem)
+def test_a_site_is_upgraded_with_the_values_that_it_has(api: KubernetesApi, before: Path) -> None:
+    """What the new chart has more of comes with its default; helm's older --reuse-values leaves that out."""
+    run(api, "install", RELEASE, str(before), *with_values("site", "serviceMonitor.enabled=false"))
+    assert images(api) == {version_of(before)}
+    reused = ("upgrade", RELEASE, str(CHART), "--reuse-values", "--namespace", NAMESPACE)
+    assert "missing propert" in helm(*reused, environ={"KUBECONFIG": str(api.kubeconfig)}).stderr
+    run(api, "upgrade", RELEASE, str(CHART), "--reset-then-reuse-values")
+    assert images(api) == {"0.1.0"}
+    assert api.names(DEPLOYMENTS) == {"farshore-edge", "farshore-verifier"}
+    run(api, "uninstall", RELEASE)
+    assert left_over(api) == set()
+
+
+def version_of(chart: Path) -> str:
+    return chart.stem.removeprefix("farshore-")
 
 
 async def test_helm_test_ends_as_its_pod_does_and_shows_the_log(api: KubernetesApi) -> None:
@@ -146,6 +161,17 @@ def left_over(api: KubernetesApi) -> set[str]:
 def test_every_pod_passes_the_restricted_standard(api: KubernetesApi, name: str) -> None:
     """Admission judges pods, and nothing here makes them of Deployments: so they are asked for one by one."""
     for pod, made in pod_templates(rendered(*with_values(name))):
+        status, answer = ask_for_pod(api, made["spec"])
+        assert status == 201, f"{pod}: {answer.get('message')}"
+
+
+def test_secrets_and_certificates_may_have_any_name_that_the_server_takes(api: KubernetesApi) -> None:
+    """Every namespace has a ConfigMap kube-root-ca.crt; a volume's name may have no dot, and 63 characters."""
+    others = (
+        'certificates=["private-ca","kube-root-ca.crt"]',
+        f'receiver.secrets=["notification-tokens","{"long-" * 40}name"]',
+    )
+    for pod, made in pod_templates(rendered(*with_values("hub", *others))):
         status, answer = ask_for_pod(api, made["spec"])
         assert status == 201, f"{pod}: {answer.get('message')}"
 

@@ -20,6 +20,7 @@ from charts import CHART, TOPOLOGY, refusal, rendered, template, with_values
         ("hub", "receiver.workers=0", "minimum: got 0, want 1"),
         ("site", "edge.port=443", "minimum: got 443, want 1,024"),
         ("hub", "image.registry=", "image.registry is empty: farshore's images are on no public registry"),
+        ("hub", "image.registry=https://registry.example/farshore", "/image/registry"),
         ("hub", "topology.existingConfigMap=mine", "are both set: choose one"),
         ("hub", "site=fra", "a hub serves all sites"),
         ("site", "site=", "site is empty"),

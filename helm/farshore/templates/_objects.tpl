@@ -29,6 +29,8 @@ metadata:
     {{- include "farshore.labels" . | nindent 4 }}
 spec:
   maxUnavailable: 1
+  # pods that aren't ready, as all are while Kafka is away, keep no node from being drained
+  unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels:
       {{- include "farshore.selector" . | nindent 6 }}

@@ -81,7 +81,7 @@ image: {{ include "farshore.image" . | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- end -}}
 
-{{/* Probes of a service at `port`. Five minutes to start: a service waits for Kafka in vain for longer only when it is away. */}}
+{{/* Probes of a service at `port`. A minute to answer at all; what waits for Kafka answers, and isn't ready. */}}
 {{- define "farshore.probes" -}}
 startupProbe:
   httpGet: {path: /livez, port: {{ .port }}}
@@ -178,15 +178,18 @@ envFrom:
 {{- end }}
 {{- end -}}
 
-{{/* Mounts and volumes; `secrets` are those that the component reads, `kafka` whether it talks to Kafka. */}}
+{{/*
+Mounts and volumes; `secrets` are those that the component reads, `kafka` whether it talks to Kafka. A volume's name is
+numbered, since it has no room for what a Secret's or ConfigMap's may have: dots, and more than 63 characters.
+*/}}
 {{- define "farshore.mounts" -}}
 - {name: topology, mountPath: /etc/farshore/topology, readOnly: true}
 - {name: tmp, mountPath: /tmp}
-{{- range .secrets }}
-- {name: secret-{{ . }}, mountPath: /etc/farshore/secrets/{{ . }}, readOnly: true}
+{{- range $number, $name := .secrets }}
+- {name: secret-{{ $number }}, mountPath: /etc/farshore/secrets/{{ $name }}, readOnly: true}
 {{- end }}
-{{- range .root.Values.certificates }}
-- {name: certificates-{{ . }}, mountPath: /etc/farshore/certificates/{{ . }}, readOnly: true}
+{{- range $number, $name := .root.Values.certificates }}
+- {name: certificates-{{ $number }}, mountPath: /etc/farshore/certificates/{{ $name }}, readOnly: true}
 {{- end }}
 {{- if .kafka }}
 {{- with .root.Values.kafka.tls.caSecret }}
@@ -210,16 +213,16 @@ envFrom:
     name: {{ include "farshore.topologyConfigMap" .root }}
 - name: tmp
   emptyDir: {}
-{{- range .secrets }}
-- name: secret-{{ . }}
+{{- range $number, $name := .secrets }}
+- name: secret-{{ $number }}
   secret:
-    secretName: {{ . }}
+    secretName: {{ $name }}
     defaultMode: 0440
 {{- end }}
-{{- range .root.Values.certificates }}
-- name: certificates-{{ . }}
+{{- range $number, $name := .root.Values.certificates }}
+- name: certificates-{{ $number }}
   configMap:
-    name: {{ . }}
+    name: {{ $name }}
 {{- end }}
 {{- if .kafka }}
 {{- with .root.Values.kafka.tls.caSecret }}
