@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,28 @@ def test_a_site_is_upgraded_with_the_values_that_it_has(api: KubernetesApi, befo
 
 def version_of(chart: Path) -> str:
     return chart.stem.removeprefix("farshore-")
+
+
+@pytest.mark.parametrize(
+    ("name", "sets", "steps"),
+    [
+        ("hub", (), 3),
+        ("hub", ("receiver.enabled=false",), 2),
+        ("hub", ("coalescer.enabled=false",), 2),
+        ("site", (), 3),
+        ("site", ("edge.enabled=false",), 2),
+        ("site", ("verifier.enabled=false",), 2),
+    ],
+)
+def test_the_notes_name_the_services_that_there_are(
+    api: KubernetesApi, name: str, sets: tuple[str, ...], steps: int
+) -> None:
+    options = with_values(name, *sets, "serviceMonitor.enabled=false")
+    _, _, notes = run(api, "install", RELEASE, str(CHART), *options, "--dry-run=client").rpartition("NOTES:")
+    services = {one["metadata"]["name"] for one in rendered(*options) if one["kind"] == "Service"}
+    named = set(re.findall(r"service[/ ]([a-z-]+)|http://([a-z-]+)\.", notes))
+    assert {service or host for service, host in named} <= services
+    assert re.findall(r"^([0-9])\. ", notes, re.MULTILINE) == [str(number + 1) for number in range(steps)]
 
 
 async def test_helm_test_ends_as_its_pod_does_and_shows_the_log(api: KubernetesApi) -> None:
