@@ -30,6 +30,12 @@ def result_of(task: asyncio.Task[T]) -> T:
     return task.result()
 
 
+def is_cancelled() -> bool:
+    """Whether somebody asked the task that runs this to end; a CancelledError alone doesn't say so."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Together:
     """The tasks: start some, and `wait` for all; what runs may start further ones."""
 

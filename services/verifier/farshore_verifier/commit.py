@@ -13,6 +13,7 @@ from opentelemetry.trace import Span
 from farshore.bus.exactly_once import ExactlyOnceStep, Position
 from farshore.bus.outgoing import OutgoingRecord
 from farshore.errors import FarshoreError, RetryClass
+from farshore.together import failure_of
 from farshore_verifier.sending import until_sent
 from farshore_verifier.window import Mark, Window
 
@@ -43,7 +44,7 @@ class Committer:
         self._pending: list[Conclusion] = []
         self._work = asyncio.Event()
         self._finishing = False
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self, window: Window, committed: Mark) -> None:
@@ -61,6 +62,8 @@ class Committer:
 
     def check(self) -> None:
         """Raise what made the lane fail, if it did."""
+        if self._task is not None and self._task.cancelled():
+            self._failure = failure_of(self._task)
         if self._failure is None:
             return
         if isinstance(self._failure, FarshoreError):

@@ -15,6 +15,7 @@ from farshore.records.cloudevent import MalformedRecordError
 from farshore.records.events import ANNOUNCED_KINDS
 from farshore.telemetry import event as log_event
 from farshore.telemetry import extract_context
+from farshore.together import is_cancelled
 from farshore_verifier import metrics
 from farshore_verifier.announce import (
     LARGEST_RECORD_BYTES,
@@ -177,9 +178,12 @@ class ArrivalLane:
         while (state := undecided.ended) is None:
             try:
                 await undecided.decide()
-            except Exception as error:
-                # The task's outermost level. What nobody foresaw is this arrival's trouble alone: a lane that started
-                # again because of it would meet it again, for ever, and take all others along.
+            except (Exception, asyncio.CancelledError) as error:
+                if is_cancelled():
+                    raise
+                # The task's outermost level. What nobody foresaw, a library's own cancellation too, is this arrival's
+                # trouble alone: a lane that started again because of it would meet it again, for ever, and take all
+                # others along.
                 failures += 1
                 log.exception("deciding %s failed unexpectedly, time %d", record_name(undecided.record), failures)
                 metrics.unexpected_failures.add(1, {"site": self._site.name})

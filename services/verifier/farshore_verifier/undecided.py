@@ -62,7 +62,7 @@ class Undecided:
         """How it was concluded; that is on its way to Kafka."""
         return self._ended
 
-    def give_up(self, error: Exception, failures: int) -> None:
+    def give_up(self, error: BaseException, failures: int) -> None:
         """Conclude the arrival without having decided it: deciding it failed, and not at the site."""
         reason = recordable(f"verifying failed {failures} times: {type(error).__name__}: {error}")
         decided = Decided(ReadinessState.REGISTRY_ERROR, Failed(ReadinessState.REGISTRY_ERROR, reason), reason)

@@ -16,6 +16,7 @@ from farshore.registry import (
     TimedOutError,
     UnreachableError,
 )
+from farshore.together import failure_of
 from farshore.topology import Verification, VerificationLevel
 from farshore_verifier.blobs import BlobReader, CorruptError
 from farshore_verifier.door import Door
@@ -145,11 +146,11 @@ class SiteVerifier:
         try:
             if workers:
                 await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            failures = [failure for task in workers if task.done() and (failure := failure_of(task))]
         finally:
             for task in workers:
                 task.cancel()
-            ended = await asyncio.gather(*workers, return_exceptions=True)
-        failures = [error for error in ended if isinstance(error, Exception)]
+            await asyncio.gather(*workers, return_exceptions=True)
         if failures:
             raise _worst(failures)
         return hashed
@@ -188,7 +189,7 @@ def recordable(text: str) -> str:
     return text[:MAX_REASON].encode(errors="backslashreplace").decode()
 
 
-def _worst(errors: list[Exception]) -> Exception:
+def _worst(errors: list[BaseException]) -> BaseException:
     """The error to report of several at once: what nobody expected, then damage, for it is an alarm."""
     unexpected = [error for error in errors if not isinstance(error, FarshoreError)]
     damage = [error for error in errors if isinstance(error, CorruptError)]

@@ -55,6 +55,8 @@ class Defective(SiteVerifier):
     async def look(self, event: Event, *, again: bool = False) -> Finding:
         if event.repository.endswith("poison"):
             raise ZeroDivisionError("nobody thought of it")
+        if event.repository.endswith("stray"):
+            raise asyncio.CancelledError("nobody asked for it")
         return Proven("manifest", (), 0, "0" * 64)
 
 
@@ -120,7 +122,7 @@ async def test_what_nobody_foresaw_costs_one_image_its_readiness_and_nobody_else
         opened.append(partition.partition)
         return ArrivalLane(bus, partition, site)
 
-    names = [f"{unique}/{name}" for name in ("before", "poison", "after")]
+    names = [f"{unique}/{name}" for name in ("before", "poison", "after", "stray")]
     arrivals = ArrivalWriter(producer)
     async with running(bus, ARRIVALS.name, site.group, make_lane):
         for name in [*names, names[1]]:
@@ -129,6 +131,8 @@ async def test_what_nobody_foresaw_costs_one_image_its_readiness_and_nobody_else
         await wait_until(lambda: len(readings.final(names[1], "fra")) == 2, 90, "the end of the poison")
         for name in (names[0], names[2]):
             assert (await readings.ended(name, "fra")).state is ReadinessState.READY
+        stray = await readings.ended(names[3], "fra")
+    assert stray.reason == "verifying failed 5 times: CancelledError: nobody asked for it"
     said = readings.final(names[1], "fra")
     assert [one.state for one in said] == [ReadinessState.REGISTRY_ERROR] * 2
     assert said[0].reason == "verifying failed 5 times: ZeroDivisionError: nobody thought of it"
