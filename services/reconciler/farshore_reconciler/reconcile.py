@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from farshore.bus.clients import Bus
+from farshore.bus.closing import STOP_SECONDS, close_within
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.bus.topics import create_missing_topics
 from farshore.errors import ConfigurationError, FarshoreError, RetryClass
@@ -66,4 +67,4 @@ class Reconciler:
             reason = str(error) or type(error).__name__
             raise FarshoreError("reconcile", "with Kafka", reason, retry=RetryClass.RETRY_SOON) from error
         finally:
-            await producer.stop()
+            await close_within(STOP_SECONDS, producer.stop())

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from farshore.bus.clients import Bus
-from farshore.bus.closing import stop_consumer
+from farshore.bus.closing import STOP_SECONDS, close_within, stop_consumer
 from farshore.bus.committed import committed_positions
 from farshore.bus.exactly_once import ExactlyOnceStep, Position
 from farshore.bus.incarnation import topic_incarnation
@@ -66,7 +66,7 @@ class Requests:
             await client.add_topic(EVENTS.name)
             numbers = sorted(client.cluster.partitions_for_topic(EVENTS.name) or ())
         finally:
-            await client.close()
+            await close_within(STOP_SECONDS, client.close())
         for name in self._registries:
             number = partition_of(name.encode(), numbers)
             self._partitions[name] = TopicPartition(EVENTS.name, number)

@@ -17,6 +17,7 @@ from aiokafka.errors import BrokerResponseError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from farshore.bus.clients import Bus
+from farshore.bus.closing import STOP_SECONDS, close_within
 from farshore.bus.internal_log import InternalLog, partition_count
 from farshore.bus.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE, coordinating_partition
 from farshore.bus.positions_log import NewestFirst
@@ -94,7 +95,7 @@ async def find_positions(
         group = min(wanted - found.positions.keys())
         raise FarshoreError("read position", group, reason, retry=RetryClass.RETRY_SOON) from error
     finally:
-        await client.close()
+        await close_within(STOP_SECONDS, client.close())
     return found
 
 

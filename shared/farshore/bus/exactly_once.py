@@ -63,7 +63,7 @@ class ExactlyOnceStep:
         try:
             await producer.start()
         except BaseException:
-            await producer.stop()
+            await close_within(CLOSE_SECONDS, producer.stop())
             raise
         self._producer, self._batches = producer, Batches(producer)
         return self

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from farshore.bus.clients import Bus
+from farshore.bus.closing import STOP_SECONDS, close_within
 from farshore.errors import FarshoreError, RetryClass
 
 DAY_MS = 86_400_000
@@ -74,7 +75,7 @@ async def create_missing_topics(bus: Bus, topics: Sequence[Topic] = ALL_TOPICS) 
         await _until_known(admin, made)
         return made
     finally:
-        await admin.close()
+        await close_within(STOP_SECONDS, admin.close())
 
 
 async def _until_known(admin: AIOKafkaAdminClient, names: Collection[str]) -> None:

@@ -1,12 +1,16 @@
 """TLS and logins against a real broker: what works, what is refused and how that is told, and files that change."""
 
 import asyncio
+import os
 import re
-from collections.abc import Iterator, Mapping
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 from secured_kafka import USER, SecuredKafka, bearer_token
 from token_endpoint import CLIENT, TokenEndpoint
@@ -15,6 +19,8 @@ from waiting import wait_until
 from farshore.bus.access import Access
 from farshore.bus.access_settings import AccessSettings
 from farshore.bus.clients import Bus
+from farshore.bus.committed import committed_positions
+from farshore.bus.exactly_once import ExactlyOnceStep
 from farshore.bus.failures import KAFKA_FAILURES
 from farshore.bus.refusals import KafkaRefusedError
 from farshore.bus.startup import wait_for_topics
@@ -291,3 +297,40 @@ async def test_brokers_that_kafka_names_otherwise_than_their_certificates_do_are
     bus = bus_at(kafka.at("MISNAMED"), tls(kafka))
     with pytest.raises(KafkaRefusedError, match=f"Kafka {kafka.at('ELSEWHERE')} with .* for another host"):
         await wait_for_topics(bus, asyncio.Event())
+
+
+async def find_positions(bus: Bus) -> None:
+    await committed_positions(bus, ["a group"], PLACE)
+
+
+async def enter_a_step(bus: Bus) -> None:
+    async with ExactlyOnceStep(bus, "an id"):
+        pass
+
+
+@pytest.mark.parametrize("work", [find_positions, enter_a_step, create_missing_topics])
+async def test_who_is_cancelled_while_a_broker_hangs_behind_tls_ends_soon(
+    kafka: SecuredKafka, monkeypatch: pytest.MonkeyPatch, work: Callable[[Bus], Awaitable[object]]
+) -> None:
+    """A TLS connection waits 30 s for the other side's farewell, which is more than a stop may take."""
+    pid, bootstrap, hangs = kafka.broker.pid, AIOKafkaClient.bootstrap, asyncio.Event()
+    assert pid is not None
+
+    async def bootstrap_and_hang(client: AIOKafkaClient) -> None:
+        await bootstrap(client)
+        assert await client.ready(client.get_random_node())
+        os.kill(pid, signal.SIGSTOP)
+        hangs.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(AIOKafkaClient, "bootstrap", bootstrap_and_hang)
+    working = asyncio.ensure_future(work(bus_at(kafka.at("SSL"), tls(kafka))))
+    try:
+        await wait_until(lambda: hangs.is_set() or working.done(), 60, "the broker to hang")
+        began = time.monotonic()
+        working.cancel()
+        await asyncio.wait({working})
+        assert working.cancelled()
+        assert time.monotonic() - began < 20
+    finally:
+        os.kill(pid, signal.SIGCONT)
