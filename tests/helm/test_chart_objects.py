@@ -9,6 +9,7 @@ import pytest
 import yaml
 from charts import CHART, TOPOLOGY, VALUES, containers, helm, pod_templates, rendered, with_values
 from documents import DOCS, section
+from values_comments import SCHEMA, described, schema_with_descriptions
 
 from farshore.topology import load_topology
 
@@ -63,6 +64,17 @@ def test_every_default_is_one_that_the_schema_knows() -> None:
     keys(
         json.loads((CHART / "values.schema.json").read_text()), yaml.safe_load((CHART / "values.yaml").read_text()), ""
     )
+
+
+def test_the_schema_says_of_each_key_what_the_values_say() -> None:
+    """After a change of values.yaml: python tests/helm/record.py."""
+    schema = json.loads(SCHEMA.read_text())
+    assert SCHEMA.read_text() == schema_with_descriptions()
+    said = described(
+        "# file\n\na: 1\nb:\n  # of\n  # c\n  c:\n    # of d\n    d: {}\n  # - no key\n\n  e: []\n# of f\nf: x\n"
+    )
+    assert said == {("b", "c"): "of c", ("b", "c", "d"): "of d", ("f",): "of f"}
+    assert schema["properties"]["keda"]["description"].startswith("Autoscaling of coalescer and verifier")
 
 
 def test_the_recorded_topology_is_one_that_services_take() -> None:
