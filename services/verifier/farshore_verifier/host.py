@@ -15,7 +15,7 @@ from farshore.bus.clients import Bus
 from farshore.bus.closing import stop_consumer
 from farshore.bus.exactly_once import FencedError
 from farshore.bus.failures import KAFKA_FAILURES
-from farshore.bus.reading import check_reading
+from farshore.bus.reading import ReadingEndedError, check_reading
 from farshore.errors import FarshoreError
 from farshore.telemetry import event
 from farshore.together import result_of
@@ -66,7 +66,16 @@ class LaneHost(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's c
         """Set once the group has been joined."""
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set. Raises ReadingEndedError when nothing will be read any more."""
+        """Work until `stopping` is set."""
+        while not stopping.is_set():
+            try:
+                await self._be_a_member(stopping)
+            except ReadingEndedError as error:
+                event(log, logging.WARNING, "joins the group anew", group=self._group, reason=str(error))
+                await asyncio.sleep(REOPEN_SECONDS)
+
+    async def _be_a_member(self, stopping: asyncio.Event) -> None:
+        """Raises ReadingEndedError when aiokafka reads no more."""
         consumer = self._bus.group_consumer(self._group)
         consumer.subscribe([self._topic], listener=self)
         self._consumer = consumer

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
+from farshore.bus.failures import KAFKA_FAILURES
+
 STOP_SECONDS = 1.0
 """What the end of a service, or of one of its lanes, may wait for Kafka."""
 
@@ -30,12 +32,13 @@ async def stop_consumer(consumer: AIOKafkaConsumer, seconds: float = STOP_SECOND
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
     """aiokafka 0.14 cancels its own reading; one that waits to try a dead broker again lets that out, as if whoever
-    closes had been cancelled, and leaves what comes behind it open.
+    closes had been cancelled, and leaves what comes behind it open. So it does with what its reading ended by.
     """
     try:
         await consumer.stop()
-    except asyncio.CancelledError:
-        reading = set(consumer._fetcher._pending_tasks)
+    except (asyncio.CancelledError, *KAFKA_FAILURES):
+        fetcher = consumer._fetcher
+        reading = {fetcher._fetch_task, *fetcher._pending_tasks} if fetcher is not None else set()
         for task in reading:
             task.cancel()
         if reading:

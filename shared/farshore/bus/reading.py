@@ -1,5 +1,9 @@
 """Notices that a consumer reads no more."""
 
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
@@ -12,15 +16,24 @@ class ReadingEndedError(KafkaError):  # type: ignore[misc]  # aiokafka has no ty
 def check_reading(consumer: AIOKafkaConsumer) -> None:
     """Raise ReadingEndedError where the started `consumer` will give no record any more.
 
-    aiokafka 0.14 tells nobody when its fetching ends by something that it didn't foresee: `getmany` returns nothing
-    from then on, as if nobody wrote. When what keeps the place in the group ends, it raises the same again and again.
+    aiokafka 0.14 tells nobody when its fetching ends by something that it didn't foresee, such as an error that Kafka
+    gives for the first time: `getmany` returns nothing from then on, as if nobody wrote. When what keeps the place in
+    the group ends so, `getmany` raises the same again and again, and nothing else.
     """
-    coordinator = consumer._coordinator
-    behind = [consumer._fetcher._fetch_task, consumer._client._sync_task]
-    if isinstance(coordinator, GroupCoordinator):
-        behind.append(coordinator._coordination_task)
-    for task in behind:
-        if task.done():
+    for task in _behind(consumer):
+        if task.done() and (task.cancelled() or task.exception() is not None):
             failure = None if task.cancelled() else task.exception()
-            cause = getattr(failure, "__cause__", None) or failure
+            cause = failure.__cause__ or failure if failure else "it was cancelled"
             raise ReadingEndedError(f"aiokafka reads no more: {cause!r}") from failure
+
+
+def _behind(consumer: AIOKafkaConsumer) -> Iterator["asyncio.Task[Any]"]:
+    yield consumer._fetcher._fetch_task
+    yield consumer._client._sync_task
+    coordinator = consumer._coordinator
+    if isinstance(coordinator, GroupCoordinator):
+        yield coordinator._coordination_task
+        if coordinator._heartbeat_task is not None:
+            yield coordinator._heartbeat_task
+        if coordinator._commit_refresh_task is not None:
+            yield coordinator._commit_refresh_task

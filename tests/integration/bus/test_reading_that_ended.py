@@ -1,4 +1,4 @@
-"""Who follows a topic notices when aiokafka fetches no more, which aiokafka itself tells nobody."""
+"""Who follows a topic notices when aiokafka reads no more, and begins anew."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from broken_reading import end_reading
-from kafka_log import make_topic
+from broken_reading import BACKGROUND, end_reading
+from kafka_log import make_topic, write
 from waiting import wait_until
 
 from farshore.bus.clients import Bus
@@ -33,11 +33,16 @@ class NoLanes:
 
 
 class IdleLane:
+    """Counts what comes."""
+
+    def __init__(self, taken: list[bytes | None]) -> None:
+        self._taken = taken
+
     async def open(self) -> int:
         return 0
 
     async def take(self, records: "list[ConsumerRecord[bytes, bytes]]", reached: int) -> None:
-        """Nothing comes."""
+        self._taken += [record.value for record in records]
 
     def room(self) -> int:
         return 1
@@ -46,15 +51,23 @@ class IdleLane:
         """Nothing is open."""
 
 
-async def test_a_verifiers_host_ends(kafka_bootstrap: str, unique: str) -> None:
+@pytest.mark.parametrize("kind", BACKGROUND)
+async def test_a_verifiers_host_joins_its_group_anew(kafka_bootstrap: str, unique: str, kind: type) -> None:
+    before = asyncio.all_tasks()
     await make_topic(kafka_bootstrap, unique)
-    host = LaneHost(Bus(kafka_bootstrap), unique, unique, lambda _partition: IdleLane())
-    running = asyncio.create_task(host.run(asyncio.Event()))
+    bus, stopping, taken = Bus(kafka_bootstrap), asyncio.Event(), list[bytes | None]()
+    host = LaneHost(bus, unique, unique, lambda _partition: IdleLane(taken))
+    running = asyncio.create_task(host.run(stopping))
     await wait_until(lambda: host.started.is_set() or running.done(), 60, "its share")
-    await end_reading(host._consumer)
-    with pytest.raises(ReadingEndedError, match="nobody foresaw this"):
-        async with asyncio.timeout(300):
-            await running
+    first = host._consumer
+    assert first is not None
+    await end_reading(first, kind)
+    await wait_until(lambda: host._consumer is not first or running.done(), 60, "another consumer")
+    await write(bus, unique, [b"a record"])
+    await wait_until(lambda: taken or running.done(), 60, "the record")
+    stopping.set()
+    await running
+    await wait_until(lambda: not asyncio.all_tasks() - before, 60, "what the first had open to be closed")
 
 
 async def test_a_coalescers_following_ends(kafka_bootstrap: str, unique: str) -> None:
