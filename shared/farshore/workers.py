@@ -18,7 +18,10 @@ Result = TypeVar("Result")
 
 
 class Workers(Generic[Connection]):
-    """At most `size` daemon threads, each with its own connection from `connect`; further work waits its turn."""
+    """At most `size` daemon threads, each with its own connection from `connect`; further work waits its turn.
+
+    What `connect` raises is raised by the work that it was needed for; the next tries again.
+    """
 
     def __init__(
         self,
@@ -62,17 +65,20 @@ class Workers(Generic[Connection]):
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _serve(self) -> None:
-        connection = self._connect()
+        connection: Connection | None = None
         while (task := self._tasks.get()) is not None:
             future, work = task
             if not future.set_running_or_notify_cancel():
                 continue
             try:
+                if connection is None:
+                    connection = self._connect()
                 future.set_result(work(connection))
             except BaseException as error:  # noqa: BLE001 - the caller's to handle, whatever it is
                 future.set_exception(error)
-        self._disconnect(connection)
+        if connection is not None:
+            self._disconnect(connection)

@@ -98,3 +98,19 @@ async def test_a_closed_client_refuses_and_its_threads_end() -> None:
     assert not thread.is_alive()
     with pytest.raises(FarshoreError, match="closed"):
         await workers.run(lambda _connection: None)
+
+
+async def test_a_connection_that_could_not_be_made_is_tried_again_by_the_next_call() -> None:
+    failures = [OSError("no room")]
+
+    def connect() -> int:
+        if failures:
+            raise failures.pop()
+        return threading.get_ident()
+
+    workers: Workers[int] = Workers("fra", 1, connect)
+    async with asyncio.timeout(60):
+        with pytest.raises(OSError, match="no room"):
+            await workers.run(lambda ident: ident)
+        assert await workers.run(lambda ident: ident) != threading.get_ident()
+    workers.close()
