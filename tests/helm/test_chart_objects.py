@@ -156,6 +156,25 @@ def test_a_roll_out_never_has_more_consumers_than_replicas() -> None:
             assert one["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_service_sends_connections_to_ends_after_the_service_has_noticed(name: str) -> None:
+    """kube-proxy hears of a pod's end beside the pod: in a real cluster a receiver that ended at once was sent
+    notifications for a second more, and registries waited out their time-outs."""
+    objects = rendered(*with_values(name))
+    balanced = {
+        (one["spec"]["selector"]["app.kubernetes.io/component"], port["targetPort"])
+        for one in objects
+        if one["kind"] == "Service" and one["spec"].get("clusterIP") != "None"
+        for port in one["spec"]["ports"]
+    }
+    assert balanced == ({("edge", "public")} if name == "site" else {("receiver", "http")})
+    for _, pod in pod_templates(objects):
+        for container in pod["spec"]["containers"]:
+            component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+            serves = {(component, port["name"]) for port in container.get("ports", [])} & balanced
+            assert ("preStop" in container.get("lifecycle", {})) == bool(serves), container["name"]
+
+
 def test_autoscaling_looks_at_the_groups_whose_lag_is_work() -> None:
     objects = rendered(*with_values("hub-everything"))
     groups = {

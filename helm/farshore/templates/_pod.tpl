@@ -81,6 +81,13 @@ image: {{ include "farshore.image" . | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- end -}}
 
+{{/* Until the Service has taken the pod out, a matter of seconds, new connections still come. */}}
+{{- define "farshore.drained" -}}
+lifecycle:
+  preStop:
+    exec: {command: [python3, -c, "import time; time.sleep(5)"]}
+{{- end -}}
+
 {{/* Probes of a service at `port`. A minute to answer at all; what waits for Kafka answers, and isn't ready. */}}
 {{- define "farshore.probes" -}}
 startupProbe:

@@ -118,9 +118,6 @@ class RegistryRun:
         return Rules(primary.site, self.replicas, proven, await primary.is_proven(), lost)
 
     def _find_candidates(self, rules: Rules) -> None:
-        for place in self._places:
-            if place.site not in rules.looked_at:
-                self.unknown(place.site, _UNPROVEN)
         found: list[Missing] = []
         for facts in self._knowledge.facts(self.name):
             self.report.names += 1
@@ -136,6 +133,10 @@ class RegistryRun:
                 self._knowledge.propose(self.name, found)
                 found.clear()
         self._knowledge.propose(self.name, found)
+        if self.report.names:  # a new registry has nothing that a site could prove itself by, or could lack
+            for place in self._places:
+                if place.site not in rules.looked_at:
+                    self.unknown(place.site, _UNPROVEN)
 
     async def look_again(self) -> None:
         """Ask again for what was missing, and announce what still is; beyond the limit no deletion at all."""

@@ -212,6 +212,12 @@ async def test_an_unmounted_site_is_unknown_and_no_hole(world: ReconcilerWorld) 
     assert not report.announced
 
 
+async def test_a_registry_that_has_nothing_yet_is_not_unknown(world: ReconcilerWorld) -> None:
+    code, output = await world.command("--site", "all")
+    assert code == 0, output
+    assert found(output)["names"] == 0
+
+
 async def test_a_sample_finds_a_damaged_blob(world: ReconcilerWorld) -> None:
     await some_known(world)
     world.transfer("fra", "syd")
