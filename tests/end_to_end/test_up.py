@@ -128,8 +128,8 @@ async def test_helm_test_finds_a_site_that_works_and_an_edge_whose_agent_does_no
     taken = stack.endpoints["sites"]["fra"]["edge"].removeprefix("http://")
     text = await asyncio.to_thread(Path(stack.endpoints["topology"]).read_text)
     agent.write_text(text.replace(taken, edge))
-    release = site_release(stack, agent.url)
     try:
+        release = site_release(stack, agent.url)
         await agent.start()
         code, said = await asyncio.to_thread(release.tested, tmp_path)
         assert (code, told("WRONG", said)) == (0, []), said
