@@ -31,8 +31,9 @@ test-helm: ## the Helm chart, against a real Kubernetes API server; builds that 
 	@scripts/setup-kubernetes
 	$(RUN) pytest tests/helm $(PYTEST_ARGS)
 
-test-images: ## every image built twice and run: root, buildah, podman, runc, debootstrap; figures in build/images.json
+test-images: ## every image built twice and run, both compose files started: root, buildah, podman, runc, netavark, debootstrap
 	@scripts/setup --for-tests
+	@scripts/setup-collector || [ $$? -eq 69 ]
 	FARSHORE_TEST_IMAGES=1 $(RUN) pytest -v --log-cli-level=INFO tests/images $(PYTEST_ARGS)
 
 lint: ## style, types and layers

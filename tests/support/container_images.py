@@ -92,6 +92,20 @@ class Images:
             self.built[target] = self.inspect(_name(target))
         return self.built[target]
 
+    def build_from(self, folder: Path, target: str, name: str, contexts: Mapping[str, Path]) -> None:
+        """The image `name`, of a Dockerfile in `folder` that copies from the folders `contexts` too."""
+        log.info("building %s from %s", name, folder)
+        given = [f"--build-context={context}={place}" for context, place in contexts.items()]
+        self._buildah(
+            *("bud", "--layers", "--isolation=chroot", "--format=docker", f"--build-arg=BASE={self.base}", *given),
+            *(f"--target={target}", f"--tag={name}", str(folder)),
+        )
+
+    def tag(self, target: str, name: str) -> None:
+        """Give the image of `target` another name."""
+        self.build(target)
+        self._buildah("tag", _name(target), name)
+
     def inspect(self, name: str) -> dict[str, Any]:
         """What podman tells of an image."""
         (told,) = json.loads(_ran(self.podman("image", "inspect", name)))
@@ -194,8 +208,15 @@ class Container:
 
     def state(self) -> dict[str, Any]:
         """What podman tells of its process."""
+        return dict(self._told()["State"])
+
+    def has_health_check(self) -> bool:
+        """Whether it has one, its image's or its own."""
+        return bool(self._told()["Config"].get("Healthcheck"))
+
+    def _told(self) -> dict[str, Any]:
         (told,) = json.loads(_ran(self.images.podman("container", "inspect", self.id)))
-        return dict(told["State"])
+        return dict(told)
 
     def healthy(self) -> bool:
         """What the image's own health check says."""
@@ -204,9 +225,18 @@ class Container:
 
     def peak_memory_bytes(self) -> int:
         """The most resident memory that its main process has had."""
+        return int(self.status()["VmHWM"].split()[0]) * 1024
+
+    def status(self) -> dict[str, str]:
+        """What the kernel tells of its main process (proc(5), /proc/pid/status)."""
         text = Path(f"/proc/{self.state()['Pid']}/status").read_text()
-        (line,) = (line for line in text.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+
+    def root_is_read_only(self) -> bool:
+        """Whether its main process sees its root file system so."""
+        mounts = Path(f"/proc/{self.state()['Pid']}/mounts").read_text()
+        (options,) = (line.split()[3] for line in mounts.splitlines() if line.split()[1] == "/")
+        return "ro" in options.split(",")
 
     def cpu_seconds(self) -> float:
         """Processor time that its main process has used."""

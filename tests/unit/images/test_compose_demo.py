@@ -1,4 +1,4 @@
-"""The demo's compose file holds together: nothing here can start it, so it is held against all that it speaks of."""
+"""The demo's compose file holds together: it is held against all that it speaks of. tests/images starts it."""
 
 import json
 import os
@@ -237,7 +237,7 @@ def test_the_collector_takes_what_services_send_and_hands_it_to_the_viewer() -> 
     for kind in ("receivers", "processors", "exporters"):
         assert set(pipeline[kind]) == set(config[kind])
     assert config["receivers"]["otlp"]["protocols"]["http"]["endpoint"].endswith(":4318")
-    assert config["exporters"]["otlp"]["endpoint"] == "jaeger:4317"
+    assert config["exporters"]["otlp_grpc"]["endpoint"] == "jaeger:4317"
 
 
 def dashboard_queries() -> list[str]:
