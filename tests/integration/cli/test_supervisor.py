@@ -98,6 +98,24 @@ async def test_nobody_waits_for_a_part_that_is_started_apart_and_it_is_kept_runn
     assert [notice.part for notice in told if notice.stage is Stage.STOPPED] == ["apart", "first"]
 
 
+async def test_a_part_that_cant_be_started_for_a_while_is_started_once_it_can(
+    supervisor: Supervisor, told: Told, tmp_path: Path
+) -> None:
+    kept = part(tmp_path, "kept")
+    await supervisor.start(kept)
+    (process,) = supervisor.processes()
+    kept.log_file.unlink()
+    kept.log_file.mkdir()  # what is there instead can't be written to
+    os.kill(process.pid, 9)
+    await wait_until(
+        lambda: any("can't be started: Is a directory" in notice.detail for notice in told.of("kept", Stage.ENDED)),
+        60,
+        "the failure to be told",
+    )
+    kept.log_file.rmdir()
+    await wait_until(lambda: len(told.of("kept", Stage.READY)) == 2, 60, "it to run again")
+
+
 async def test_a_part_that_is_still_starting_is_not_waited_for_at_the_end(
     supervisor: Supervisor, told: Told, tmp_path: Path
 ) -> None:

@@ -176,9 +176,20 @@ class Supervisor:
             delay = next_delay(delay, time.monotonic() - running.started_at, killed=killed)
             again = f"{describe_exit(code)}; starting it again in {delay:g} s"
             self._tell(Notice(running.part.name, Stage.ENDED, None, again))
-            await asyncio.sleep(delay)
-            self._spawn(running)
+            await self._spawn_again(running, delay)
             well = await self._is_well(running)
+
+    async def _spawn_again(self, running: _Running, delay: float) -> None:
+        """After `delay` seconds, and again after as long where the system has no process or no file to spare."""
+        while True:
+            await asyncio.sleep(delay)
+            try:
+                self._spawn(running)
+            except OSError as error:
+                reason = f"can't be started: {error.strerror or error}; trying again in {delay:g} s"
+                self._tell(Notice(running.part.name, Stage.ENDED, None, reason))
+            else:
+                return
 
     async def _is_well(self, running: _Running) -> bool:
         """Whether a part gets ready, or was only killed by somebody else while it started; else it is killed."""
