@@ -22,8 +22,9 @@ async def follow_topology(
 ) -> None:
     """Do `work` with `service.topology`, and anew with what the file says whenever that is something else.
 
-    `work` is given the event that asks it to end soon: the service stops, or the topology changed. `needs` raises
-    ConfigurationError where a changed topology can't be used; then the work goes on with the one before.
+    `work` is given the event that asks it to end soon: the service stops, or the topology changed; it mustn't end
+    before. `needs` raises ConfigurationError where a changed topology can't be used; then the work goes on with the one
+    before.
     """
     watch = TopologyWatch(service.settings.topology, needs)
     service.topology = watch.topology
@@ -34,6 +35,7 @@ async def follow_topology(
         changed = asyncio.create_task(watch.changed(look_seconds=look_seconds))
         try:
             await asyncio.wait({working, stopped, changed}, return_when=asyncio.FIRST_COMPLETED)
+            asked_to_end = service.stopping.is_set() or changed.done()
             ending.set()
             await asyncio.wait({working})
         finally:
@@ -41,7 +43,9 @@ async def follow_topology(
                 task.cancel()
             await asyncio.wait({working, stopped, changed})
         result_of(working)
-        if service.stopping.is_set() or not changed.done() or changed.cancelled():
+        if not asked_to_end:  # the service would go on answering that it is alive
+            raise RuntimeError("the service's work ended, and nobody asked for that")
+        if service.stopping.is_set() or changed.cancelled():
             return
         service.topology = changed.result()
         service.ready = False

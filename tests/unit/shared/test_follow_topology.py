@@ -162,3 +162,14 @@ async def test_a_failure_of_the_work_is_the_service_s(file: Path) -> None:
 
     with pytest.raises(OSError, match="it failed"):
         await follow_topology(service, work, needs=everything, look_seconds=LOOK)
+
+
+async def test_work_that_ends_though_nobody_asked_is_a_failure(file: Path) -> None:
+    """The service would go on answering that it is alive, and ready, and do nothing."""
+    service = Service("test", Settings(topology=file, kafka_bootstrap_servers="127.0.0.1:9"), load_topology(file))
+
+    async def work(_ending: asyncio.Event) -> None:
+        return
+
+    with pytest.raises(RuntimeError, match="nobody asked for that"):
+        await follow_topology(service, work, needs=everything, look_seconds=LOOK)
