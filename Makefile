@@ -1,6 +1,6 @@
 # The commands of README.md. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-helm test-images lint simulate faults bench
+.PHONY: help demo test test-unit test-helm test-images test-cluster lint simulate faults bench
 
 # PYTEST_ARGS narrows a test run: make test PYTEST_ARGS="tests/unit -k coalescer"
 PYTEST_ARGS ?=
@@ -35,6 +35,12 @@ test-images: ## every image built twice and run, both compose files started: roo
 	@scripts/setup --for-tests
 	@scripts/setup-collector || [ $$? -eq 69 ]
 	FARSHORE_TEST_IMAGES=1 $(RUN) pytest -v --log-cli-level=INFO tests/images $(PYTEST_ARGS)
+
+test-cluster: ## the chart on a node whose pods run: root, containerd and more of Debian's; builds Kubernetes; figures in build/cluster
+	@scripts/setup --for-tests
+	@scripts/setup-kubernetes --with-node
+	$(RUN) python tests/cluster/images.py build/cluster/images.tar
+	$(RUN) tests/cluster/in-namespaces pytest -v tests/cluster $(PYTEST_ARGS)
 
 lint: ## style, types and layers
 	@scripts/setup

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ _LEFT_OUT = (
 log = logging.getLogger(__name__)
 
 
-def _name(target: str) -> str:
+def image_name(target: str) -> str:
     """The image's name in a store."""
     return f"localhost/farshore-{target}:test"
 
@@ -88,8 +89,8 @@ class Images:
     def build(self, target: str) -> dict[str, Any]:
         """The image of `target`: what podman tells of it."""
         if target not in self.built:
-            self._bud(target, "docker", _name(target))
-            self.built[target] = self.inspect(_name(target))
+            self._bud(target, "docker", image_name(target))
+            self.built[target] = self.inspect(image_name(target))
         return self.built[target]
 
     def build_from(self, folder: Path, target: str, name: str, contexts: Mapping[str, Path]) -> None:
@@ -104,16 +105,28 @@ class Images:
     def tag(self, target: str, name: str) -> None:
         """Give the image of `target` another name."""
         self.build(target)
-        self._buildah("tag", _name(target), name)
+        self._buildah("tag", image_name(target), name)
 
     def inspect(self, name: str) -> dict[str, Any]:
         """What podman tells of an image."""
         (told,) = json.loads(_ran(self.podman("image", "inspect", name)))
         return dict(told)
 
+    def save(self, archive: Path, *names: str) -> None:
+        """Write images into an archive in Docker's format."""
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        archive.unlink(missing_ok=True)
+        _ran(self.podman("save", "--format=docker-archive", "--multi-image-archive", f"--output={archive}", *names))
+
+    def on_base(self, name: str, *entry_point: str) -> None:
+        """Make an image of nothing but the base that runs `entry_point`."""
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "Dockerfile").write_text(f"FROM {self.base}\nENTRYPOINT {json.dumps(entry_point)}\n")
+            self._buildah("bud", "--layers", "--format=docker", "--timestamp=0", f"--tag={name}", folder)
+
     def digest(self, target: str) -> str:
         """The digest of the image in OCI's format, which has no health check."""
-        name = f"{_name(target)}-oci"
+        name = f"{image_name(target)}-oci"
         self._bud(target, "oci", name)
         return str(self.inspect(name)["Digest"])
 
@@ -121,7 +134,7 @@ class Images:
         """Run a container to its end."""
         self.build(target)
         restricted = (*_RESTRICTED, "--no-healthcheck")
-        command = self.podman("run", "--rm", *restricted, *options, _name(target), *arguments)
+        command = self.podman("run", "--rm", *restricted, *options, image_name(target), *arguments)
         ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         return Answer(ended.returncode, ended.stdout, ended.stderr)
 
@@ -131,7 +144,7 @@ class Images:
         """Start a container in the background."""
         self.build(target)
         given = [f"--env={name}={value}" for name, value in environ.items()]
-        command = ("run", "--detach", *_RESTRICTED, *given, *options, _name(target), *arguments)
+        command = ("run", "--detach", *_RESTRICTED, *given, *options, image_name(target), *arguments)
         return Container(self, _ran(self.podman(*command)).strip())
 
     def podman(self, *arguments: str) -> list[str]:

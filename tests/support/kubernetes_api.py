@@ -35,6 +35,7 @@ class KubernetesApi:
     url: str
     certificate: Path
     kubeconfig: Path
+    service_account_key: Path
 
     def ask(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, accept: str = "application/json"
@@ -85,8 +86,9 @@ def _object_in(body: bytes) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def kubernetes_api(folder: Path) -> AsyncIterator[KubernetesApi]:
-    """Start etcd and the API server; skips the test where one of them isn't on this machine."""
+async def kubernetes_api(folder: Path, *options: str, logs: Path | None = None) -> AsyncIterator[KubernetesApi]:
+    """Start etcd and the API server, with further `options`; skips the test where one of them isn't on this machine."""
+    logs = logs or folder
     etcd, server = program("etcd"), program("kube-apiserver")
     key, users = _service_account_key(folder), folder / "users.csv"
     users.write_text(_USERS)
@@ -98,7 +100,7 @@ async def kubernetes_api(folder: Path) -> AsyncIterator[KubernetesApi]:
             *(f"--{kind}-urls=http://127.0.0.1:{peer}" for kind in ("listen-peer", "initial-advertise-peer")),
             f"--initial-cluster=test=http://127.0.0.1:{peer}",
         ],
-        log_file=folder / "etcd.log",
+        log_file=logs / "etcd.log",
     )
     api = spawn(
         [
@@ -106,12 +108,12 @@ async def kubernetes_api(folder: Path) -> AsyncIterator[KubernetesApi]:
             *(f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"),
             *("--service-account-issuer=https://127.0.0.1", f"--token-auth-file={users}", "--authorization-mode=RBAC"),
             *(f"--secure-port={port}", "--bind-address=127.0.0.1", "--service-cluster-ip-range=10.0.0.0/24"),
-            "--disable-admission-plugins=ServiceAccount",
+            *options,
         ],
-        log_file=folder / "kube-apiserver.log",
+        log_file=logs / "kube-apiserver.log",
     )
     certificate = folder / "certificates" / "apiserver.crt"
-    found = KubernetesApi(f"https://127.0.0.1:{port}", certificate, folder / "kubeconfig")
+    found = KubernetesApi(f"https://127.0.0.1:{port}", certificate, folder / "kubeconfig", key)
     found.kubeconfig.write_text(_kubeconfig(found))
 
     def ready() -> bool:
@@ -126,7 +128,7 @@ async def kubernetes_api(folder: Path) -> AsyncIterator[KubernetesApi]:
         try:
             await wait_until(ready, START_SECONDS, "the API server")
         except AssertionError as error:
-            raise AssertionError(tail(folder / "kube-apiserver.log")) from error
+            raise AssertionError(tail(logs / "kube-apiserver.log")) from error
         yield found
     finally:
         end(api, within_seconds=20)

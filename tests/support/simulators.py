@@ -45,14 +45,14 @@ class Simulator:
     """One cluster's process. `settings` is what a topology says of it."""
 
     def __init__(
-        self, site: str, folder: Path, port: int, peers: Sequence[str], options: Sequence[str], *, timeout: str
+        self, site: str, folder: Path, address: str, peers: Sequence[str], options: Sequence[str], *, timeout: str
     ) -> None:
         self.site = site
         self.cluster_name = f"cluster-{site}"
         self.svm = f"svm_{site}"
         self.state_dir = folder / site
         self.log_file = folder / f"{site}.log"
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{address}"
         password_file = folder / "password"
         password_file.write_text(PASSWORD)
         self.settings = Cluster.model_validate(
@@ -67,7 +67,7 @@ class Simulator:
         self._command = [
             *(sys.executable, "-m", "farshore_ontap_simulator"),
             *("--name", self.cluster_name, "--svm", self.svm, "--state-dir", str(self.state_dir)),
-            *("--listen", f"127.0.0.1:{port}"),
+            *("--listen", address),
             *("--username", USERNAME, "--password-file", str(password_file)),
             *peers,
             *options,
@@ -137,7 +137,7 @@ class Simulator:
 
 @contextmanager
 def start_simulators(
-    folder: Path, sites: Sequence[str], *, options: Sequence[str] = (), timeout: str = "10s"
+    folder: Path, sites: Sequence[str], *, options: Sequence[str] = (), timeout: str = "10s", host: str = "127.0.0.1"
 ) -> Iterator[dict[str, Simulator]]:
     """A simulator for each of `sites`, all peered, ended at the end. `options` are further flags for each."""
     ports = free_ports(2 * len(sites))
@@ -148,7 +148,7 @@ def start_simulators(
         for other in sites:
             if other != site:
                 peers += ["--peer", f"cluster-{other}={intercluster[other]}"]
-        simulators[site] = Simulator(site, folder, port, peers, options, timeout=timeout)
+        simulators[site] = Simulator(site, folder, f"{host}:{port}", peers, options, timeout=timeout)
     try:
         for simulator in simulators.values():
             simulator.start()

@@ -79,6 +79,8 @@ securityContext:
 {{- define "farshore.imageLines" -}}
 image: {{ include "farshore.image" . | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+{{- /* what a service says of a wrong setting, kubectl describe pod shows */}}
+terminationMessagePolicy: FallbackToLogsOnError
 {{- end -}}
 
 {{/* Until the Service has taken the pod out, a matter of seconds, new connections still come. */}}

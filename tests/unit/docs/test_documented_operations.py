@@ -66,7 +66,7 @@ def variables_in_code() -> Iterator[str]:
     for folder in (
         "shared",
         "services",
-        *(f"tests/{name}" for name in ("simulation", "faults", "images", "integration/receiver")),
+        *(f"tests/{name}" for name in ("simulation", "faults", "images", "cluster", "integration/receiver")),
     ):
         sources += (ROOT / folder).rglob("*.py")
     for source in sources:
