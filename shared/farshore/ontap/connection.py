@@ -162,9 +162,9 @@ class Connection:
             message = _reason(error)
         else:
             status = reply.status_code
-            detail = _json(reply).get("error", {})
+            detail = _object(_json(reply).get("error"))
             code = code_of(detail.get("code"))
-            message = detail.get("message") or f"HTTP {status} {reply.reason}"
+            message = str(detail.get("message") or f"HTTP {status} {reply.reason}")
         untrusted = _certificate_error(error)
         no_tls = isinstance(error, requests.exceptions.SSLError)
         retry = RetryClass.OPERATOR if no_tls else classify(call, code, status, message)
@@ -185,11 +185,10 @@ class Connection:
 
 def _reply(reply: requests.Response) -> Reply:
     body = _json(reply)
-    job = body.get("job", {}).get("uuid") if reply.status_code == HTTPStatus.ACCEPTED else None
+    job = _object(body.get("job")).get("uuid") if reply.status_code == HTTPStatus.ACCEPTED else None
     records = body.get("records")
     alone = records[0] if isinstance(records, list) and len(records) == 1 else None
-    record = alone if isinstance(alone, dict) else {}
-    return Reply(reply.status_code, reply.headers.get("Location"), job, record)
+    return Reply(reply.status_code, reply.headers.get("Location"), job, _object(alone))
 
 
 def _system_certificates() -> str | bool:
@@ -202,7 +201,12 @@ def _json(reply: requests.Response) -> dict[str, Any]:
         body = reply.json()
     except ValueError:  # an empty body, or a proxy's page
         return {}
-    return body if isinstance(body, dict) else {}
+    return _object(body)
+
+
+def _object(value: object) -> dict[str, Any]:
+    """`value`, or nothing where it isn't what ONTAP has there: something between may have answered."""
+    return value if isinstance(value, dict) else {}
 
 
 def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:

@@ -245,6 +245,15 @@ async def test_a_proxys_page_is_no_empty_collection(password_file: str, body: st
     assert caught.value.retry is RetryClass.RETRY_SOON
 
 
+@pytest.mark.parametrize("body", ["<html>", [], {"error": "down"}, {"error": {"message": ["down"], "code": []}}])
+async def test_a_change_that_something_else_answers_with_an_error_says_so(password_file: str, body: object) -> None:
+    with ScriptedServer(lambda _method, _path: Answer(body, 502)) as server:
+        async with client(server.url, password_file) as cluster:
+            with pytest.raises(OntapError, match=r"down|HTTP 502") as caught:
+                await cluster.delete_snapshot("v", "s")
+    assert (caught.value.retry, caught.value.ambiguous) == (RetryClass.RETRY_SOON, True)
+
+
 async def test_a_job_that_vanished_while_it_was_waited_for_says_rediscover(password_file: str) -> None:
     answers = itertools.chain(
         [Answer({"uuid": "j", "state": "queued"}), Answer({"uuid": "j", "state": "running"})],
