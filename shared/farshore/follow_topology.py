@@ -45,8 +45,8 @@ async def follow_topology(
         result_of(working)
         if not asked_to_end:  # the service would go on answering that it is alive
             raise RuntimeError("the service's work ended, and nobody asked for that")
-        if service.stopping.is_set() or changed.cancelled():
+        if service.stopping.is_set():
             return
-        service.topology = changed.result()
+        service.topology = result_of(changed)
         service.ready = False
         event(log, logging.INFO, "begins anew with the changed topology", sites=list(service.topology.sites))

@@ -85,11 +85,10 @@ class LaneHost(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's c
             await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.is_set():  # while Kafka is away, opening a lane may wait for longer than a stop may take
                 await asyncio.wait({work}, timeout=WORK_SECONDS)
-                work.cancel()
-                await asyncio.wait({work}, timeout=WORK_SECONDS)
         finally:
             work.cancel()
             stopped.cancel()
+            await asyncio.wait({work}, timeout=WORK_SECONDS)
             await self._close(list(self._lanes))
             await stop_consumer(consumer)
         if work.done() and not (stopping.is_set() and work.cancelled()):

@@ -8,6 +8,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
 
+from farshore.together import failure_of
+
 
 class ReadingEndedError(KafkaError):  # type: ignore[misc]  # aiokafka has no types
     """What reads for a consumer has ended for good: another consumer has to take its place."""
@@ -21,10 +23,8 @@ def check_reading(consumer: AIOKafkaConsumer) -> None:
     the group ends so, `getmany` raises the same again and again, and nothing else.
     """
     for task in _behind(consumer):
-        if task.done() and (task.cancelled() or task.exception() is not None):
-            failure = None if task.cancelled() else task.exception()
-            cause = failure.__cause__ or failure if failure else "it was cancelled"
-            raise ReadingEndedError(f"aiokafka reads no more: {cause!r}") from failure
+        if task.done() and (failure := failure_of(task)) is not None:
+            raise ReadingEndedError(f"aiokafka reads no more: {failure.__cause__ or failure!r}") from failure
 
 
 def _behind(consumer: AIOKafkaConsumer) -> Iterator["asyncio.Task[Any]"]:
